@@ -1,0 +1,1 @@
+//! An append-only event log in LMDB, and the projections folded from it.
