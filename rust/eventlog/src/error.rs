@@ -1,0 +1,106 @@
+//! Every way in which the engine refuses or fails, as one enum.
+//!
+//! Each message says what happened and what to do; the bindings map each variant to one Python
+//! exception without a wildcard arm.
+
+use std::path::PathBuf;
+
+use crate::store::lmdb::LmdbError;
+
+/// The engine's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call failed. A call that returns an error has stored nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The directory holds no store, or something else.
+    #[error("{path} is not a dagster-lmdb store: {reason}")]
+    NotAStore { path: PathBuf, reason: String },
+
+    /// A newer release wrote the store's bytes.
+    #[error(
+        "{path} has format {found}, and this release reads up to {supported}; upgrade dagster-lmdb in this environment"
+    )]
+    FormatTooNew { path: PathBuf, found: u32, supported: u32 },
+
+    /// A newer release folds the live projections.
+    #[error(
+        "{path} has projections of fold version {found}, and this process folds version {supported}; restart it with the release that upgraded the store"
+    )]
+    FoldTooNew { path: PathBuf, found: u32, supported: u32 },
+
+    /// An older release folds the live projections.
+    #[error(
+        "{path} has projections of fold version {found}, and this release needs {supported}; run: dagster-lmdb rebuild {path}"
+    )]
+    FoldTooOld { path: PathBuf, found: u32, supported: u32 },
+
+    /// LMDB's locks and its memory map need a local file system.
+    #[error(
+        "{path} is on a network file system ({kind}), where LMDB's locks and memory map cannot be trusted; put the store on a local disk, or set allow_network_file_system: true if this host alone uses it"
+    )]
+    NetworkFileSystem { path: PathBuf, kind: &'static str },
+
+    /// LMDB's pid locks fail or lie across PID namespaces.
+    #[error(
+        "{path} is held open by a process of another PID namespace ({namespace}); run all processes in one (docker compose: pid: \"service:...\", Kubernetes: shareProcessNamespace: true), or set allow_other_pid_namespaces: true"
+    )]
+    OtherPidNamespace { path: PathBuf, namespace: String },
+
+    /// The operating system refused access.
+    #[error("no permission on {path}: {source}; the store belongs to the user that created it")]
+    Permission { path: PathBuf, source: std::io::Error },
+
+    /// The disk is full, or a file size limit is reached.
+    #[error("no room on the disk of {path} ({source}); nothing was stored; free some space and try again")]
+    DiskFull { path: PathBuf, source: std::io::Error },
+
+    /// The map is full.
+    #[error(
+        "the store {path} has filled its map of {map_size} bytes; nothing was stored; run: dagster-lmdb resize {path} --map-size SIZE"
+    )]
+    MapFull { path: PathBuf, map_size: usize },
+
+    /// Every reader slot is taken.
+    #[error(
+        "all {max_readers} reader slots of {path} are taken by live processes; close some, or stop every process and open the store with a larger max_readers"
+    )]
+    ReadersFull { path: PathBuf, max_readers: u32 },
+
+    /// The data file ends before its last page, or its pages contradict each other.
+    #[error("the data file of {path} is damaged: {reason}; restore it from a backup, or run: dagster-lmdb verify {path}")]
+    Damaged { path: PathBuf, reason: String },
+
+    /// A record's bytes are not what was written.
+    #[error("record {sequence} is damaged: {reason}; run dagster-lmdb verify to see how far")]
+    DamagedRecord { sequence: u64, reason: String },
+
+    /// A body does not decode.
+    #[error("record {sequence} has a body that does not decode: {reason}")]
+    Body { sequence: u64, reason: String },
+
+    /// The caller was interrupted while it waited for the writer lock.
+    #[error("interrupted while waiting for the writer lock; nothing was stored")]
+    Interrupted,
+
+    /// A command asks for what its rules forbid.
+    #[error("{0}")]
+    Refused(String),
+
+    /// A rebuild runs already.
+    #[error("a rebuild of {path} is already running; it is resumed by the command that started it")]
+    RebuildRunning { path: PathBuf },
+
+    /// Any other failure of LMDB.
+    #[error("LMDB failed on {path}: {source}")]
+    Lmdb { path: PathBuf, source: LmdbError },
+
+    /// Any other failure of the operating system.
+    #[error("{action} {path}: {source}")]
+    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+
+    /// A failure of LMDB below the layers that know the store's path.
+    #[error(transparent)]
+    Storage(#[from] LmdbError),
+}
