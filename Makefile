@@ -1,0 +1,81 @@
+# Every target does its own set-up: a virtual environment in .venv, the Python packages, and the
+# extension built in release mode. A second call skips what is up to date.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN := $(VENV)/bin
+REQUIRE := PYTHON=$(PYTHON) .ci/prerequisites.sh
+RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
+
+export VIRTUAL_ENV := $(abspath $(VENV))
+export PYO3_PYTHON := $(abspath $(BIN)/python)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-rust test-python lint format build contract bench clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/extension ## Run a Dagster job in four processes and show the history it left.
+	@$(BIN)/python examples/demo.py
+
+test: test-rust test-python ## Run every test, Dagster's own suite for event logs among them.
+
+test-rust: $(VENV)/rust
+	cargo test --locked --workspace --exclude dagster-lmdb-core
+
+test-python: $(VENV)/extension
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(VENV)/extension ## Check formatting, lints, types and the extension's stub file.
+	@$(REQUIRE) lint
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest dagster_lmdb._core
+
+format: $(VENV)/packages ## Format the Rust and the Python code.
+	@$(REQUIRE) rust lint
+	cargo fmt --all
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+build: $(VENV)/packages ## Build a wheel into dist/.
+	@$(REQUIRE) rust
+	$(BIN)/maturin build --locked --release --out dist
+
+contract: $(VENV)/packages ## Run Dagster's suite with the oldest and newest Dagster supported, as a table.
+	@$(REQUIRE) rust
+	@$(BIN)/python tests/contract/versions.py
+
+bench: $(VENV)/extension ## Measure beside Dagster's SQLite storages (make bench QUICK=1: under three minutes).
+	@$(BIN)/python benches/run.py $(if $(QUICK),--quick)
+
+clean: ## Remove what the other targets made.
+	rm -rf $(VENV) .cache .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache dist target
+	rm -f python/dagster_lmdb/*.so
+
+# The stamps below say which part of the set-up is done.
+
+$(VENV)/bin/python:
+	@$(REQUIRE) python
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/packages: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(VENV)/rust: | $(VENV)/bin/python
+	@$(REQUIRE) rust
+	@touch $@
+
+$(VENV)/extension: $(RUST) pyproject.toml | $(VENV)/packages $(VENV)/rust
+	$(BIN)/maturin develop --locked --release --quiet
+	@touch $@
