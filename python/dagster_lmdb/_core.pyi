@@ -1,0 +1,328 @@
+"""The engine: one append-only event log in LMDB, and the projections folded from it.
+
+Sequences are positive integers, dense over all records of a store and assigned in commit order; an
+event's sequence is Dagster's ``storage_id``. Asset keys cross as ``AssetKey.to_string()``, event
+types as ``DagsterEventType.value``, times as Unix seconds. Every query reads one snapshot; every
+command is one commit, and one that changes nothing appends nothing. All methods release the GIL
+while they wait, flush or scan, raise a subclass of ``LmdbStoreError`` on failure, and are safe to
+call from any thread and after a fork.
+"""
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from os import PathLike
+from typing import Any, Literal, TypeAlias
+
+from dagster import EventLogEntry
+
+FORMAT_VERSION: int
+FOLD_VERSION: int
+
+class LmdbStoreError(Exception): ...
+class NotAStoreError(LmdbStoreError): ...
+class FormatTooNewError(LmdbStoreError): ...
+class FoldVersionError(LmdbStoreError): ...
+class NetworkFileSystemError(LmdbStoreError): ...
+class OtherPidNamespaceError(LmdbStoreError): ...
+class StorePermissionError(LmdbStoreError): ...
+class DiskFullError(LmdbStoreError): ...
+class MapFullError(LmdbStoreError): ...
+class ReadersFullError(LmdbStoreError): ...
+class DamagedStoreError(LmdbStoreError): ...
+class DamagedRecordError(LmdbStoreError): ...
+class UndecodableEventError(LmdbStoreError): ...
+class RebuildRunningError(LmdbStoreError): ...
+class DuplicatePlannedCheckError(LmdbStoreError): ...
+
+#: ``(sequence, entry)``
+Event: TypeAlias = tuple[int, EventLogEntry]
+#: Events, and ``(sequence, reason)`` of those that could not be decoded, which the first omits.
+Events: TypeAlias = tuple[list[Event], list[tuple[int, str]]]
+#: ``(sequence, run_id, asset_key, partition, timestamp)``
+AssetEventSummary: TypeAlias = tuple[int, str, str, str | None, float]
+#: ``(row_id, run_id, status, planned or evaluation entry, created, partition)``;
+#: status is PLANNED, SUCCEEDED or FAILED.
+CheckExecution: TypeAlias = tuple[int, str, str, EventLogEntry, float, str | None]
+#: ``(partition, status, target materialization, run_id, check event sequence, materialization)``
+CheckPartition: TypeAlias = tuple[str | None, str, int | None, str, int, int | None]
+
+class AssetRow:
+    """The projection of one asset. Sequences are None where no surviving event qualifies."""
+
+    id: int
+    asset_key: str
+    last_materialization: Event | None
+    last_observation: Event | None
+    last_failed: Event | None
+    last_skipped: Event | None
+    #: ``(sequence, run_id)``
+    last_planned: tuple[int, str] | None
+    last_run_id: str | None
+    wiped_at: float | None
+    #: JSON text as given to ``set_cached_status``
+    cached_status: str | None
+
+class PoolRow:
+    """The projection of one concurrency pool."""
+
+    name: str
+    #: None where no limit is set.
+    limit: int | None
+    from_default: bool
+    #: Slots that may be held, not counting those a lower limit retires once they are freed.
+    slot_count: int
+    #: ``(run_id, step_key)`` of each held slot, retired ones included.
+    claimed: list[tuple[str, str]]
+    #: ``(run_id, step_key, enqueued, assigned, priority)``, in the order of assignment.
+    pending: list[tuple[str, str, float, float | None, int]]
+
+class Claim:
+    """Where a step stands in a pool."""
+
+    claimed: bool
+    #: None where the step is not in the pool's queue.
+    enqueued: float | None
+    assigned: float | None
+    priority: int | None
+
+class ShapeTable:
+    """Shapes held in memory, to encode and decode without a store."""
+
+    def __init__(self) -> None: ...
+    def encode(self, value: Any, facets: Sequence[str | float | None] | None = None) -> bytes: ...
+    def decode(self, body: bytes, facets: Sequence[str | float | None] | None = None) -> Any: ...
+    def packed_json(
+        self, body: bytes, facets: Sequence[str | float | None] | None = None
+    ) -> str: ...
+    def shapes(self) -> list[Any]: ...
+
+class Verification:
+    """What ``EventLog.verify`` found. ``differences`` is empty for a sound store."""
+
+    records: int
+    head: int
+    rows: int
+    #: One line each: a damaged record, or ``table key`` that differs.
+    differences: list[str]
+
+class EventLog:
+    def __init__(
+        self,
+        directory: str | PathLike[str],
+        *,
+        create: bool = True,
+        map_size: int | None = None,
+        max_readers: int | None = None,
+        durability: Literal["durable", "relaxed"] | None = None,
+        allow_network_file_system: bool = False,
+        allow_other_pid_namespaces: bool = False,
+    ) -> None: ...
+    @property
+    def store_id(self) -> str: ...
+    def close(self) -> None:
+        """Gives up this handle's claim on the environment; idempotent, and a later call reopens."""
+
+    # Commands
+    def store_events(
+        self, entries: Sequence[EventLogEntry], tags_to_index: Callable[[set[str]], set[str]]
+    ) -> list[int]:
+        """Stores the entries in one commit, all or none, and returns their sequences."""
+    def delete_run_events(self, run_id: str, now: float) -> None:
+        """Also frees the run's concurrency slots."""
+    def wipe(self, now: float) -> None: ...
+    def wipe_asset(self, asset_key: str, now: float) -> None: ...
+    def wipe_asset_partitions(
+        self, asset_key: str, partitions: Sequence[str], now: float
+    ) -> None: ...
+    def set_cached_status(self, asset_key: str, status: str) -> None: ...
+    def clear_cached_status(self, asset_key: str) -> None: ...
+    def add_dynamic_partitions(self, definition: str, keys: Sequence[str], now: float) -> None: ...
+    def delete_dynamic_partition(self, definition: str, key: str, now: float) -> None: ...
+    def set_pool_limit(
+        self, pool: str, limit: int, now: float, *, from_default: bool = False
+    ) -> None:
+        """Sets limit and slots. An explicit limit assigns new slots to pending steps.
+
+        ``from_default=True`` inserts the default, or changes a limit that differs from it while
+        keeping how it was set; it assigns nothing, as Dagster's SQL storages.
+        """
+    def delete_pool_limit(self, pool: str, now: float) -> None: ...
+    def claim_slot(
+        self, pool: str, run_id: str, step_key: str, priority: int, now: float
+    ) -> Claim: ...
+    def free_slots(self, run_id: str, step_key: str | None, now: float) -> None: ...
+
+    # Events
+    def run_events(
+        self,
+        run_id: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        offset: int = 0,
+        types: Set[str] | None = None,
+        step_keys: Set[str] | None = None,
+        limit: int | None = None,
+        ascending: bool = True,
+    ) -> list[Event]:
+        """Raises UndecodableEventError where an event of the page does not decode.
+
+        ``step_keys`` keeps events of these steps; an empty set keeps events of any step.
+        """
+    def run_event_counts(self, run_id: str) -> dict[str, tuple[int, float]]:
+        """Per event type: how many, and the latest timestamp."""
+    def run_asset_partitions(
+        self, run_id: str, types: Set[str] | None = None
+    ) -> list[tuple[str, str | None]]:
+        """Distinct ``(asset_key, partition)`` of the run's asset events."""
+    def events(
+        self,
+        event_type: str,
+        *,
+        asset_key: str | None = None,
+        partitions: Sequence[str] | None = None,
+        job_names: Sequence[str] | None = None,
+        sequences: Sequence[int] | None = None,
+        after: int | None = None,
+        before: int | None = None,
+        after_timestamp: float | None = None,
+        before_timestamp: float | None = None,
+        limit: int | None = None,
+        ascending: bool = False,
+    ) -> Events:
+        """Events of one type, ordered by sequence; bounds exclude. ``job_names``: status changes."""
+    def events_after(
+        self, after: int, types: Set[str] | None = None, limit: int | None = None
+    ) -> Events:
+        """Events of all runs, ascending, up to the first that does not decode."""
+    def asset_event_summaries(
+        self,
+        event_type: str,
+        *,
+        asset_key: str | None = None,
+        run_id: str | None = None,
+        sequences: Sequence[int] | None = None,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+        ascending: bool = False,
+    ) -> list[AssetEventSummary]: ...
+    def last_event_sequence(self) -> int | None: ...
+
+    # Assets
+    def has_asset(self, asset_key: str) -> bool: ...
+    def asset_keys(
+        self, prefix: str | None = None, after: str | None = None, limit: int | None = None
+    ) -> list[str]:
+        """Known asset keys whose text begins with ``prefix``, in the order of their text."""
+    def asset_rows(self, asset_keys: Sequence[str] | None = None) -> list[AssetRow]:
+        """Known assets; unknown keys are left out."""
+    def latest_materializations(self, asset_keys: Sequence[str]) -> dict[str, Event | None]: ...
+    def latest_materialization_sequences(
+        self, asset_keys: Sequence[str]
+    ) -> dict[str, int | None]: ...
+    def latest_unpartitioned_materialization_sequences(
+        self, asset_keys: Sequence[str]
+    ) -> dict[str, int]:
+        """Only assets whose latest materialization has no partition."""
+    def latest_freshness_changes(self, asset_keys: Sequence[str]) -> list[EventLogEntry]: ...
+    def latest_planned(self, asset_key: str, partition: str | None) -> tuple[int, str] | None: ...
+    def event_tags(
+        self, asset_key: str, tags: Mapping[str, str] | None, sequence: int | None
+    ) -> list[dict[str, str]]: ...
+    def materialized_partitions(
+        self, asset_key: str, *, after: int | None = None, before: int | None = None
+    ) -> set[str]: ...
+    def latest_sequences_by_partition(
+        self,
+        asset_key: str,
+        event_type: str,
+        *,
+        partitions: Set[str] | None = None,
+        after: int | None = None,
+        before: int | None = None,
+    ) -> dict[str, int]: ...
+    def latest_tags_by_partition(
+        self,
+        asset_key: str,
+        event_type: str,
+        tag_keys: Sequence[str],
+        *,
+        partitions: Sequence[str] | None = None,
+        after: int | None = None,
+        before: int | None = None,
+    ) -> dict[str, dict[str, str]]: ...
+    def unmaterialized_attempts(
+        self, asset_key: str, after: int | None = None
+    ) -> dict[str, tuple[str, int]]: ...
+    def changed_data_versions(
+        self, asset_key: str, partitions: Sequence[str], since: int, tag_key: str
+    ) -> set[str]: ...
+
+    # Checks
+    def check_executions(
+        self,
+        asset_key: str,
+        check: str,
+        *,
+        limit: int,
+        before: int | None = None,
+        statuses: Set[str] | None = None,
+        partition: tuple[str | None] | None = None,
+    ) -> list[CheckExecution]:
+        """Newest first. ``partition=(None,)`` keeps executions without a partition."""
+    def latest_check_executions(
+        self, checks: Sequence[tuple[str, str]], partition: tuple[str | None] | None = None
+    ) -> list[CheckExecution | None]: ...
+    def check_partitions(
+        self,
+        asset_key: str,
+        check: str,
+        *,
+        after: int | None = None,
+        partitions: Sequence[str] | None = None,
+    ) -> list[CheckPartition]:
+        """The latest execution per partition, with the partition's latest materialization.
+
+        ``after`` keeps those whose check event or materialization is newer.
+        """
+
+    # Dynamic partitions
+    def dynamic_partitions(self, definition: str) -> list[str]: ...
+    def dynamic_partitions_page(
+        self, definition: str, *, limit: int, ascending: bool, cursor: int | None = None
+    ) -> list[tuple[int, str]]:
+        """``(id, key)``, ordered by id, beyond ``cursor``."""
+    def existing_dynamic_partitions(self, definition: str, keys: Sequence[str]) -> set[str]: ...
+
+    # Concurrency
+    def pools(self) -> list[tuple[str, int, bool]]:
+        """``(name, limit, from_default)`` of every pool that has a limit."""
+    def pool_rows(self, names: Sequence[str]) -> list[PoolRow]:
+        """One row a name, also for pools that nobody knows."""
+    def claim_status(self, pool: str, run_id: str, step_key: str) -> Claim: ...
+    def pending_run_ids(self) -> set[str]: ...
+
+    # Following
+    def commit_word(self) -> int: ...
+    def wait_for_commit(self, seen: int, timeout: float) -> int:
+        """Blocks until a commit after ``seen`` or the timeout (seconds); returns the word now."""
+
+    # The store
+    def stat(self) -> dict[str, Any]:
+        """Sizes in bytes, rows and pages; versions; see ``dagster-lmdb stat``."""
+    def resize(self, map_size: int) -> None: ...
+    def tail(
+        self, *, after: int = 0, run_id: str | None = None, limit: int = 1000
+    ) -> tuple[list[tuple[int, str, float, str | None, str | None, str | None, str | None]], int]:
+        """Records as ``(sequence, kind, timestamp, run_id, event_type, step_key, text)``.
+
+        ``text`` is the event's message or the record's key. Also the sequence to go on after.
+        """
+    def packed_json(self, sequence: int) -> str:
+        """The stored event as Dagster's packed JSON."""
+    def verify(self, progress: Callable[[str, int, int], None] | None = None) -> Verification:
+        """``progress(phase, done, total)``."""
+    def rebuild(self, progress: Callable[[str, int, int], None] | None = None) -> int:
+        """Refolds the log into the other projection set, switches to it; returns the head."""
+    def husk(self, sequences: Sequence[int]) -> list[int]:
+        """Replaces the records of these sequences that may go by husks; returns those replaced."""
