@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 
 BIN := $(VENV)/bin
-REQUIRE := PYTHON=$(PYTHON) .ci/prerequisites.sh
+lacks = $(shell PYTHON="$(PYTHON)" .ci/prerequisites.sh $(1))
+require = $(if $(call lacks,$(1)),$(error $(call lacks,$(1))))
 RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 
 export VIRTUAL_ENV := $(abspath $(VENV))
@@ -32,7 +33,7 @@ test-python: $(VENV)/extension
 	$(BIN)/python -m pytest $(PYTEST)
 
 lint: $(VENV)/extension ## Check formatting, lints, types and the extension's stub file.
-	@$(REQUIRE) lint
+	$(call require,lint)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check .
@@ -41,17 +42,17 @@ lint: $(VENV)/extension ## Check formatting, lints, types and the extension's st
 	$(BIN)/python -m mypy.stubtest dagster_lmdb._core
 
 format: $(VENV)/packages ## Format the Rust and the Python code.
-	@$(REQUIRE) rust lint
+	$(call require,rust lint)
 	cargo fmt --all
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
 
 build: $(VENV)/packages ## Build a wheel into dist/.
-	@$(REQUIRE) rust
+	$(call require,rust)
 	$(BIN)/maturin build --locked --release --out dist
 
 contract: $(VENV)/packages ## Run Dagster's suite with the oldest and newest Dagster supported, as a table.
-	@$(REQUIRE) rust
+	$(call require,rust)
 	@$(BIN)/python tests/contract/versions.py
 
 bench: $(VENV)/extension ## Measure beside Dagster's SQLite storages (make bench QUICK=1: under three minutes).
@@ -64,7 +65,7 @@ clean: ## Remove what the other targets made.
 # The stamps below say which part of the set-up is done.
 
 $(VENV)/bin/python:
-	@$(REQUIRE) python
+	$(call require,python rust)
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/packages: pyproject.toml | $(VENV)/bin/python
@@ -73,7 +74,7 @@ $(VENV)/packages: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/rust: | $(VENV)/bin/python
-	@$(REQUIRE) rust
+	$(call require,rust)
 	@touch $@
 
 $(VENV)/extension: $(RUST) pyproject.toml | $(VENV)/packages $(VENV)/rust

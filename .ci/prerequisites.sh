@@ -1,12 +1,13 @@
 #!/bin/sh
-# Says in one line what this machine lacks for a target of the Makefile, and how to get it.
+# Prints the first thing that this machine lacks for a target of the Makefile and how to get it, in
+# one line; prints nothing where all is there.
 # Usage: .ci/prerequisites.sh python|rust|lint ...   (PYTHON names the interpreter, python3 by default)
 set -u
 python=${PYTHON:-python3}
 root=$(dirname "$0")/..
 
 lacks() {
-    echo "make: $1" >&2
+    echo "$1"
     exit 1
 }
 

@@ -1,0 +1,47 @@
+"""Puts Dagster's suites within reach, and holds every skip in them against the list of skips."""
+
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import dagster
+import pytest
+from contract.skips import SKIPS
+from contract.storages import OURS, UNDER_CONTRACT, event_log_block
+from contract.suites import fetch_suites
+from dagster._core.test_utils import instance_for_test
+from dagster._utils.env import environ
+
+# Behind everything else, so that the suites never shadow an installed package.
+sys.path.append(str(fetch_suites(dagster.__version__)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def defensive_checks() -> Iterator[None]:
+    """Dagster's suites run with its record classes checking their fields."""
+    with environ({"DAGSTER_RECORD_DEFENSIVE_CHECKS": "true"}):
+        yield
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dagster.DagsterInstance]:
+    overrides = {"event_log_storage": event_log_block(tmp_path / "event_log")}
+    with instance_for_test(overrides, temp_dir=str(tmp_path)) as the_instance:
+        yield the_instance
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if UNDER_CONTRACT != OURS or not item.get_closest_marker("dagsters_own"):
+        return report
+    listed = item.originalname in SKIPS
+    if report.skipped and not listed:
+        report.outcome = "failed"
+        report.longrepr = f"{item.name} skips and is not in skips.toml: {report.longrepr[2]}"
+    elif report.passed and call.when == "call" and listed:
+        report.outcome = "failed"
+        report.longrepr = f"{item.name} runs; take it out of skips.toml"
+    return report
