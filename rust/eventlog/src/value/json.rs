@@ -1,0 +1,394 @@
+//! A body as JSON text: byte for byte what Dagster's `serialize_value` gives for the same object.
+//!
+//! That is Python's `json.dumps(..., sort_keys=True)` over the packed value: ASCII only, `", "` and
+//! `": "` between, NaN and infinities by name. It works without Python, for tools and tests. The
+//! walk keeps its own stack, so nesting is bounded by `MAX_DEPTH` and not by the thread's stack.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::float::push_float;
+use super::wtf8::code_point;
+use super::{Error, Facet, MAX_DEPTH, Reader, Shape, ShapeKind, ShapeSource, Token};
+
+/// The packed JSON text of a body.
+///
+/// `facets` are the record's, at the indexes that the body's references use.
+pub fn to_packed_json(
+    body: &[u8],
+    facets: &[Option<Facet<'_>>],
+    shapes: &dyn ShapeSource,
+) -> Result<String, Error> {
+    let mut printer = Printer {
+        reader: Reader::new(body),
+        facets,
+        shapes,
+        layouts: HashMap::new(),
+        text: String::with_capacity(body.len() * 2),
+        open: Vec::new(),
+    };
+    printer.print()?;
+    printer.reader.end()?;
+    Ok(printer.text)
+}
+
+/// The text of an object around its values: what is written before each field, and at its end.
+struct Layout {
+    /// Per field: constants (with their separators) that sort before it, and its own key.
+    fields: Vec<(Vec<String>, String)>,
+    /// Constants that sort behind the last field.
+    tail: Vec<String>,
+}
+
+/// A collection whose values are not all printed yet.
+enum Open {
+    Array {
+        left: usize,
+        first: bool,
+    },
+    Map {
+        left: usize,
+        first: bool,
+    },
+    Pairs {
+        left: usize,
+        in_pair: bool,
+        first: bool,
+    },
+    Object {
+        layout: Rc<Layout>,
+        next: usize,
+        first: bool,
+    },
+    /// Text that closes the dict around a set or a mapping.
+    Close(&'static str),
+}
+
+struct Printer<'a> {
+    reader: Reader<'a>,
+    facets: &'a [Option<Facet<'a>>],
+    shapes: &'a dyn ShapeSource,
+    layouts: HashMap<u32, Rc<Layout>>,
+    text: String,
+    open: Vec<Open>,
+}
+
+impl<'a> Printer<'a> {
+    fn print(&mut self) -> Result<(), Error> {
+        let token = self.reader.token()?;
+        self.value(token)?;
+        while let Some(top) = self.open.last_mut() {
+            match top {
+                Open::Close(text) => {
+                    self.text.push_str(text);
+                    self.open.pop();
+                }
+                Open::Array { left: 0, .. } | Open::Pairs { left: 0, .. } => {
+                    self.text.push(']');
+                    self.open.pop();
+                }
+                Open::Array { left, first } => {
+                    *left -= 1;
+                    separate(&mut self.text, first);
+                    let token = self.reader.token()?;
+                    self.value(token)?;
+                }
+                Open::Pairs {
+                    left,
+                    in_pair,
+                    first,
+                } => {
+                    if *in_pair {
+                        self.text.push_str(", ");
+                        *left -= 1;
+                    } else {
+                        separate(&mut self.text, first);
+                        self.text.push('[');
+                    }
+                    let closes = *in_pair;
+                    *in_pair = !*in_pair;
+                    // The value's own collections close before the pair does.
+                    if closes {
+                        self.open.push(Open::Close("]"));
+                    }
+                    let token = self.reader.token()?;
+                    self.value(token)?;
+                }
+                Open::Map { left: 0, .. } => {
+                    self.text.push('}');
+                    self.open.pop();
+                }
+                Open::Map { left, first } => {
+                    *left -= 1;
+                    separate(&mut self.text, first);
+                    match self.reader.key()? {
+                        Token::Str(key) => push_str(&mut self.text, key),
+                        Token::Surrogates(key) => push_wtf8(&mut self.text, key)?,
+                        _ => return Err(Error::BadKey),
+                    }
+                    self.text.push_str(": ");
+                    let token = self.reader.token()?;
+                    self.value(token)?;
+                }
+                Open::Object {
+                    layout,
+                    next,
+                    first,
+                } => {
+                    let Some((constants, key)) = layout.fields.get(*next) else {
+                        push_constants(&mut self.text, &layout.tail, first);
+                        self.text.push('}');
+                        self.open.pop();
+                        continue;
+                    };
+                    *next += 1;
+                    push_constants(&mut self.text, constants, first);
+                    let token = self.reader.token()?;
+                    if token != Token::Absent {
+                        separate(&mut self.text, first);
+                        self.text.push_str(key);
+                        self.value(token)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, token: Token<'a>) -> Result<(), Error> {
+        match token {
+            Token::Nil => self.text.push_str("null"),
+            Token::Bool(true) => self.text.push_str("true"),
+            Token::Bool(false) => self.text.push_str("false"),
+            Token::Int(value) => push_display(&mut self.text, value),
+            Token::UInt(value) => push_display(&mut self.text, value),
+            Token::BigInt(decimal) => self.text.push_str(decimal),
+            Token::Float(value) => push_float(&mut self.text, value),
+            Token::Str(value) => push_str(&mut self.text, value),
+            Token::Surrogates(value) => push_wtf8(&mut self.text, value)?,
+            Token::Facet(index) => match self.facets.get(index as usize).copied().flatten() {
+                Some(Facet::Str(value)) => push_str(&mut self.text, value),
+                Some(Facet::Float(value)) => push_float(&mut self.text, value),
+                None => return Err(Error::BadFacet(index)),
+            },
+            Token::Absent => return Err(Error::MisplacedAbsent),
+            Token::Enum(ordinal) => {
+                let shape = self.shape(ordinal, ShapeKind::Enum)?;
+                self.text.push_str("{\"__enum__\": ");
+                push_str(&mut self.text, &shape.name);
+                self.text.push('}');
+            }
+            Token::Array(left) => {
+                self.text.push('[');
+                self.push(Open::Array { left, first: true })?;
+            }
+            Token::Map(left) => {
+                self.text.push('{');
+                self.push(Open::Map { left, first: true })?;
+            }
+            Token::Set(left) => self.push_marked("{\"__set__\": [", left)?,
+            Token::FrozenSet(left) => self.push_marked("{\"__frozenset__\": [", left)?,
+            Token::MappingItems(left) => {
+                self.text.push_str("{\"__mapping_items__\": [");
+                self.push(Open::Close("}"))?;
+                self.push(Open::Pairs {
+                    left,
+                    in_pair: false,
+                    first: true,
+                })?;
+            }
+            Token::Object { ordinal, fields } => {
+                let layout = self.layout(ordinal)?;
+                if layout.fields.len() != fields {
+                    return Err(Error::FieldCount {
+                        ordinal,
+                        expected: layout.fields.len(),
+                        found: fields,
+                    });
+                }
+                self.text.push('{');
+                self.push(Open::Object {
+                    layout,
+                    next: 0,
+                    first: true,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, open: Open) -> Result<(), Error> {
+        // A set and a mapping of items take two entries, a pair one more: a generous bound, checked
+        // for the sake of memory; the exact limit is the writer's.
+        if self.open.len() >= MAX_DEPTH * 3 {
+            return Err(Error::TooDeep);
+        }
+        self.open.push(open);
+        Ok(())
+    }
+
+    fn push_marked(&mut self, head: &str, left: usize) -> Result<(), Error> {
+        self.text.push_str(head);
+        self.push(Open::Close("}"))?;
+        self.push(Open::Array { left, first: true })
+    }
+
+    fn shape(&self, ordinal: u32, kind: ShapeKind) -> Result<std::sync::Arc<Shape>, Error> {
+        let shape = self
+            .shapes
+            .shape(ordinal)
+            .ok_or(Error::UnknownShape(ordinal))?;
+        if shape.kind != kind {
+            return Err(Error::WrongKind(ordinal));
+        }
+        Ok(shape)
+    }
+
+    fn layout(&mut self, ordinal: u32) -> Result<Rc<Layout>, Error> {
+        if let Some(layout) = self.layouts.get(&ordinal) {
+            return Ok(Rc::clone(layout));
+        }
+        let shape = self.shape(ordinal, ShapeKind::Object)?;
+        let layout = Layout::of(&shape).ok_or(Error::BadConstants(ordinal))?;
+        let layout = Rc::new(layout);
+        self.layouts.insert(ordinal, Rc::clone(&layout));
+        Ok(layout)
+    }
+}
+
+impl Layout {
+    fn of(shape: &Shape) -> Option<Self> {
+        let mut constants = vec![("__class__".to_owned(), Value::from(shape.name.as_str()))];
+        if !shape.constants.is_empty() {
+            match serde_json::from_str(&shape.constants).ok()? {
+                Value::Object(map) => constants.extend(map),
+                _ => return None,
+            }
+        }
+        constants.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut constants = constants.into_iter().peekable();
+        let mut fields = Vec::with_capacity(shape.fields.len());
+        for field in &shape.fields {
+            let mut before = Vec::new();
+            while let Some((key, value)) = constants.next_if(|(key, _)| key < field) {
+                before.push(entry(&key, &value));
+            }
+            fields.push((before, key_text(field)));
+        }
+        let tail = constants.map(|(key, value)| entry(&key, &value)).collect();
+        Some(Self { fields, tail })
+    }
+}
+
+fn key_text(key: &str) -> String {
+    let mut text = String::new();
+    push_str(&mut text, key);
+    text.push_str(": ");
+    text
+}
+
+fn entry(key: &str, value: &Value) -> String {
+    let mut text = key_text(key);
+    push_value(&mut text, value);
+    text
+}
+
+/// A constant of a shape. Its nesting is bounded by serde_json's own limit.
+fn push_value(text: &mut String, value: &Value) {
+    match value {
+        Value::Null => text.push_str("null"),
+        Value::Bool(value) => push_display(text, value),
+        Value::Number(value) => match (value.as_i64(), value.as_u64(), value.as_f64()) {
+            (Some(value), _, _) => push_display(text, value),
+            (_, Some(value), _) => push_display(text, value),
+            (_, _, value) => push_float(text, value.unwrap_or(f64::NAN)),
+        },
+        Value::String(value) => push_str(text, value),
+        Value::Array(values) => {
+            text.push('[');
+            let mut first = true;
+            for value in values {
+                separate(text, &mut first);
+                push_value(text, value);
+            }
+            text.push(']');
+        }
+        Value::Object(map) => {
+            text.push('{');
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            let mut first = true;
+            for (key, value) in entries {
+                separate(text, &mut first);
+                text.push_str(&entry(key, value));
+            }
+            text.push('}');
+        }
+    }
+}
+
+fn push_constants(text: &mut String, constants: &[String], first: &mut bool) {
+    for constant in constants {
+        separate(text, first);
+        text.push_str(constant);
+    }
+}
+
+fn separate(text: &mut String, first: &mut bool) {
+    if !std::mem::replace(first, false) {
+        text.push_str(", ");
+    }
+}
+
+fn push_display(text: &mut String, value: impl std::fmt::Display) {
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{value}");
+}
+
+fn push_str(text: &mut String, value: &str) {
+    text.push('"');
+    for character in value.chars() {
+        push_escaped(text, character as u32);
+    }
+    text.push('"');
+}
+
+fn push_wtf8(text: &mut String, value: &[u8]) -> Result<(), Error> {
+    text.push('"');
+    let mut at = 0;
+    while at < value.len() {
+        let (point, next) = code_point(value, at).ok_or(Error::BadString)?;
+        push_escaped(text, point);
+        at = next;
+    }
+    text.push('"');
+    Ok(())
+}
+
+fn push_escaped(text: &mut String, point: u32) {
+    match point {
+        0x22 => text.push_str("\\\""),
+        0x5c => text.push_str("\\\\"),
+        0x20..=0x7e => text.push(point as u8 as char),
+        0x08 => text.push_str("\\b"),
+        0x09 => text.push_str("\\t"),
+        0x0a => text.push_str("\\n"),
+        0x0c => text.push_str("\\f"),
+        0x0d => text.push_str("\\r"),
+        0x1_0000.. => {
+            let offset = point - 0x1_0000;
+            let _ = write!(
+                text,
+                "\\u{:04x}\\u{:04x}",
+                0xd800 + (offset >> 10),
+                0xdc00 + (offset & 0x3ff)
+            );
+        }
+        _ => {
+            let _ = write!(text, "\\u{point:04x}");
+        }
+    }
+}
