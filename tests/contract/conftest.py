@@ -6,11 +6,12 @@ from pathlib import Path
 
 import dagster
 import pytest
+from dagster._core.test_utils import instance_for_test
+from dagster._utils.env import environ
+
 from contract.skips import SKIPS
 from contract.storages import OURS, UNDER_CONTRACT, event_log_block
 from contract.suites import fetch_suites
-from dagster._core.test_utils import instance_for_test
-from dagster._utils.env import environ
 
 # Behind everything else, so that the suites never shadow an installed package.
 sys.path.append(str(fetch_suites(dagster.__version__)))

@@ -1,9 +1,5 @@
 """Dagster's own suite for event logs, with every capability it can ask for answered with yes."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 from dagster import DagsterInstance
 from dagster._core.storage.event_log import EventLogStorage

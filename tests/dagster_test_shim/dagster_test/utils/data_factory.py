@@ -6,9 +6,7 @@ from dagster import DagsterRun
 from dagster._core.utils import make_new_run_id
 
 
-def dagster_run(
-    run_id: str | None = None, job_name: str = "a_job", **fields: Any
-) -> DagsterRun:
+def dagster_run(run_id: str | None = None, job_name: str = "a_job", **fields: Any) -> DagsterRun:
     """A run as the suites ask for it.
 
     Args:

@@ -1,0 +1,15 @@
+"""The list of skips names what exists."""
+
+from dagster_tests.storage_tests.utils.event_log_storage import TestEventLogStorage
+
+from contract import test_event_log_twins
+from contract.skips import SKIPS
+
+
+def test_every_listed_skip_is_a_test_of_the_suite() -> None:
+    assert [test for test in SKIPS if not hasattr(TestEventLogStorage, test)] == []
+
+
+def test_every_twin_exists() -> None:
+    twins = [skip.twin for skip in SKIPS.values() if skip.twin]
+    assert [twin for twin in twins if not hasattr(test_event_log_twins, twin)] == []
