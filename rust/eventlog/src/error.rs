@@ -22,19 +22,31 @@ pub enum Error {
     #[error(
         "{path} has format {found}, and this release reads up to {supported}; upgrade dagster-lmdb in this environment"
     )]
-    FormatTooNew { path: PathBuf, found: u32, supported: u32 },
+    FormatTooNew {
+        path: PathBuf,
+        found: u32,
+        supported: u32,
+    },
 
     /// A newer release folds the live projections.
     #[error(
         "{path} has projections of fold version {found}, and this process folds version {supported}; restart it with the release that upgraded the store"
     )]
-    FoldTooNew { path: PathBuf, found: u32, supported: u32 },
+    FoldTooNew {
+        path: PathBuf,
+        found: u32,
+        supported: u32,
+    },
 
     /// An older release folds the live projections.
     #[error(
         "{path} has projections of fold version {found}, and this release needs {supported}; run: dagster-lmdb rebuild {path}"
     )]
-    FoldTooOld { path: PathBuf, found: u32, supported: u32 },
+    FoldTooOld {
+        path: PathBuf,
+        found: u32,
+        supported: u32,
+    },
 
     /// LMDB's locks and its memory map need a local file system.
     #[error(
@@ -50,11 +62,28 @@ pub enum Error {
 
     /// The operating system refused access.
     #[error("no permission on {path}: {source}; the store belongs to the user that created it")]
-    Permission { path: PathBuf, source: std::io::Error },
+    Permission {
+        path: PathBuf,
+        source: std::io::Error,
+    },
 
     /// The disk is full, or a file size limit is reached.
-    #[error("no room on the disk of {path} ({source}); nothing was stored; free some space and try again")]
-    DiskFull { path: PathBuf, source: std::io::Error },
+    #[error(
+        "no room on the disk of {path} ({source}); nothing was stored; free some space and try again"
+    )]
+    DiskFull {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+
+    /// The disk failed, or gave no more room without saying so.
+    #[error(
+        "writing to the disk of {path} failed ({source}); nothing was stored; see the system's log for the disk"
+    )]
+    DiskFailed {
+        path: PathBuf,
+        source: std::io::Error,
+    },
 
     /// The map is full.
     #[error(
@@ -69,12 +98,18 @@ pub enum Error {
     ReadersFull { path: PathBuf, max_readers: u32 },
 
     /// The data file ends before its last page, or its pages contradict each other.
-    #[error("the data file of {path} is damaged: {reason}; restore it from a backup, or run: dagster-lmdb verify {path}")]
+    #[error(
+        "the data file of {path} is damaged: {reason}; restore it from a backup, or run: dagster-lmdb verify {path}"
+    )]
     Damaged { path: PathBuf, reason: String },
 
     /// A record's bytes are not what was written.
     #[error("record {sequence} is damaged: {reason}; run dagster-lmdb verify to see how far")]
     DamagedRecord { sequence: u64, reason: String },
+
+    /// A row of a projection is not what this fold version writes.
+    #[error("a projection holds a row that does not decode ({0}); run: dagster-lmdb rebuild DIR")]
+    DamagedRow(String),
 
     /// A body does not decode.
     #[error("record {sequence} has a body that does not decode: {reason}")]
@@ -83,6 +118,29 @@ pub enum Error {
     /// The caller was interrupted while it waited for the writer lock.
     #[error("interrupted while waiting for the writer lock; nothing was stored")]
     Interrupted,
+
+    /// A write was begun by a thread that is inside another one.
+    #[error(
+        "this thread is inside a transaction of {path} already, which would wait for itself; nothing was stored"
+    )]
+    Reentered { path: PathBuf },
+
+    /// A live process of another release or another C library shares the queue file.
+    #[error(
+        "{path} is held open by a process that this one cannot share it with ({reason}); run one release of dagster-lmdb on all of them, or stop them first"
+    )]
+    Incompatible { path: PathBuf, reason: String },
+
+    /// An evaluation matches several planned executions of its check, run and partition.
+    #[error(
+        "{planned} executions of check {check} on {asset_key} are planned in run {run_id}; an evaluation belongs to one"
+    )]
+    DuplicatePlannedCheck {
+        planned: usize,
+        check: String,
+        asset_key: String,
+        run_id: String,
+    },
 
     /// A command asks for what its rules forbid.
     #[error("{0}")]
@@ -98,7 +156,11 @@ pub enum Error {
 
     /// Any other failure of the operating system.
     #[error("{action} {path}: {source}")]
-    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
 
     /// A failure of LMDB below the layers that know the store's path.
     #[error(transparent)]

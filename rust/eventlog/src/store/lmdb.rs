@@ -50,6 +50,21 @@ impl LmdbError {
         self.code == ffi::MDB_MAP_RESIZED
     }
 
+    /// The file system has no room, or the process may write no further.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self.code, libc::ENOSPC | libc::EDQUOT | libc::EFBIG)
+    }
+
+    /// The operating system refused access.
+    pub fn is_permission(&self) -> bool {
+        matches!(self.code, libc::EACCES | libc::EPERM)
+    }
+
+    /// The transaction has failed before, and can only be aborted.
+    pub fn is_bad_transaction(&self) -> bool {
+        self.code == ffi::MDB_BAD_TXN
+    }
+
     /// The environment is unusable until it is opened again.
     pub fn is_fatal(&self) -> bool {
         self.code == ffi::MDB_PANIC
@@ -59,7 +74,10 @@ impl LmdbError {
     pub fn is_corruption(&self) -> bool {
         matches!(
             self.code,
-            ffi::MDB_CORRUPTED | ffi::MDB_INVALID | ffi::MDB_PAGE_NOTFOUND | ffi::MDB_VERSION_MISMATCH
+            ffi::MDB_CORRUPTED
+                | ffi::MDB_INVALID
+                | ffi::MDB_PAGE_NOTFOUND
+                | ffi::MDB_VERSION_MISMATCH
         )
     }
 }
@@ -67,11 +85,18 @@ impl LmdbError {
 type Result<T> = std::result::Result<T, LmdbError>;
 
 fn check(operation: &'static str, code: c_int) -> Result<()> {
-    if code == 0 { Ok(()) } else { Err(LmdbError { operation, code }) }
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(LmdbError { operation, code })
+    }
 }
 
 fn value_of(bytes: &[u8]) -> ffi::MDB_val {
-    ffi::MDB_val { mv_size: bytes.len(), mv_data: bytes.as_ptr().cast::<c_void>().cast_mut() }
+    ffi::MDB_val {
+        mv_size: bytes.len(),
+        mv_data: bytes.as_ptr().cast::<c_void>().cast_mut(),
+    }
 }
 
 /// A named B-tree of the environment. Valid for the environment it was opened in.
@@ -93,6 +118,8 @@ pub struct EnvironmentOptions {
     pub scratch: bool,
     /// `MDB_RDONLY`.
     pub read_only: bool,
+    /// `MDB_NOLOCK`: touches no lock file; for an environment that nobody else has open.
+    pub no_lock: bool,
 }
 
 /// Sizes of the environment, in pages and bytes.
@@ -136,8 +163,10 @@ unsafe impl Sync for Environment {}
 impl Environment {
     /// Opens `directory/data.mdb` and `directory/lock.mdb`, creating them (mode 0600) if absent.
     pub fn open(directory: &Path, options: &EnvironmentOptions) -> Result<Self> {
-        let path = CString::new(directory.as_os_str().as_bytes())
-            .map_err(|_| LmdbError { operation: "mdb_env_open", code: libc::EINVAL })?;
+        let path = CString::new(directory.as_os_str().as_bytes()).map_err(|_| LmdbError {
+            operation: "mdb_env_open",
+            code: libc::EINVAL,
+        })?;
         let mut raw = ptr::null_mut();
         // SAFETY: `raw` is a valid out-pointer.
         check("mdb_env_create", unsafe { ffi::mdb_env_create(&mut raw) })?;
@@ -152,13 +181,28 @@ impl Environment {
         if options.read_only {
             flags |= ffi::MDB_RDONLY;
         }
+        if options.no_lock {
+            flags |= ffi::MDB_NOLOCK;
+        }
         // SAFETY: `raw` is a created, not yet opened environment; `path` outlives the call. On
         // failure the environment is closed by drop, as LMDB asks.
         unsafe {
-            check("mdb_env_set_mapsize", ffi::mdb_env_set_mapsize(raw, options.map_size))?;
-            check("mdb_env_set_maxreaders", ffi::mdb_env_set_maxreaders(raw, options.max_readers))?;
-            check("mdb_env_set_maxdbs", ffi::mdb_env_set_maxdbs(raw, options.max_trees))?;
-            check("mdb_env_open", ffi::mdb_env_open(raw, path.as_ptr(), flags, 0o600))?;
+            check(
+                "mdb_env_set_mapsize",
+                ffi::mdb_env_set_mapsize(raw, options.map_size),
+            )?;
+            check(
+                "mdb_env_set_maxreaders",
+                ffi::mdb_env_set_maxreaders(raw, options.max_readers),
+            )?;
+            check(
+                "mdb_env_set_maxdbs",
+                ffi::mdb_env_set_maxdbs(raw, options.max_trees),
+            )?;
+            check(
+                "mdb_env_open",
+                ffi::mdb_env_open(raw, path.as_ptr(), flags, 0o600),
+            )?;
         }
         Ok(environment)
     }
@@ -175,9 +219,13 @@ impl Environment {
     pub fn read(&self) -> Result<ReadTransaction<'_>> {
         let mut raw = ptr::null_mut();
         // SAFETY: `self.raw` is open; a null parent is allowed.
-        let code = unsafe { ffi::mdb_txn_begin(self.raw, ptr::null_mut(), ffi::MDB_RDONLY, &mut raw) };
+        let code =
+            unsafe { ffi::mdb_txn_begin(self.raw, ptr::null_mut(), ffi::MDB_RDONLY, &mut raw) };
         check("mdb_txn_begin", code)?;
-        Ok(ReadTransaction { raw, environment: PhantomData })
+        Ok(ReadTransaction {
+            raw,
+            environment: PhantomData,
+        })
     }
 
     /// Begins the write transaction, waiting for LMDB's writer lock.
@@ -189,24 +237,31 @@ impl Environment {
         // SAFETY: `self.raw` is open; a null parent is allowed.
         let code = unsafe { ffi::mdb_txn_begin(self.raw, ptr::null_mut(), flags, &mut raw) };
         check("mdb_txn_begin", code)?;
-        Ok(WriteTransaction { raw, environment: PhantomData })
+        Ok(WriteTransaction {
+            raw,
+            environment: PhantomData,
+        })
     }
 
-    /// Changes the size of the map; 0 takes the size that another process gave it.
+    /// Changes the size of the map; 0 takes the size that another process gave it. After a failure
+    /// the environment has no map, and can only be dropped.
     ///
-    /// # Safety
-    ///
-    /// No transaction of this process may be live.
-    pub unsafe fn set_map_size(&self, bytes: usize) -> Result<()> {
-        // SAFETY: the caller vouches that no transaction is live.
-        check("mdb_env_set_mapsize", unsafe { ffi::mdb_env_set_mapsize(self.raw, bytes) })
+    /// LMDB asks that no transaction of this process is live; transactions borrow the environment,
+    /// so the exclusive borrow says that none is.
+    pub fn set_map_size(&mut self, bytes: usize) -> Result<()> {
+        // SAFETY: `self.raw` is open and no transaction borrows it.
+        check("mdb_env_set_mapsize", unsafe {
+            ffi::mdb_env_set_mapsize(self.raw, bytes)
+        })
     }
 
     /// Frees the reader slots of dead processes, and says how many there were.
     pub fn clear_dead_readers(&self) -> Result<u32> {
         let mut dead: c_int = 0;
         // SAFETY: `self.raw` is open and `dead` a valid out-pointer.
-        check("mdb_reader_check", unsafe { ffi::mdb_reader_check(self.raw, &mut dead) })?;
+        check("mdb_reader_check", unsafe {
+            ffi::mdb_reader_check(self.raw, &mut dead)
+        })?;
         Ok(dead.unsigned_abs())
     }
 
@@ -228,6 +283,16 @@ impl Environment {
             max_readers: info.me_maxreaders,
             readers: info.me_numreaders,
         })
+    }
+
+    /// Descriptor of the data file, which LMDB opens without `O_CLOEXEC`.
+    pub fn data_descriptor(&self) -> Result<c_int> {
+        let mut descriptor = -1;
+        // SAFETY: `self.raw` is open and `descriptor` a valid out-pointer.
+        check("mdb_env_get_fd", unsafe {
+            ffi::mdb_env_get_fd(self.raw, &mut descriptor)
+        })?;
+        Ok(descriptor)
     }
 
     /// Flushes what relaxed commits left unflushed.
@@ -257,12 +322,21 @@ unsafe impl Send for ReadTransaction<'_> {}
 impl ReadTransaction<'_> {
     /// What the transaction sees.
     pub fn view(&self) -> View<'_> {
-        View { raw: self.raw, transaction: PhantomData }
+        View {
+            raw: self.raw,
+            transaction: PhantomData,
+        }
     }
 
     /// Opens an existing tree, or says that there is none of that name.
     pub fn open_tree(&self, name: &str) -> Result<Option<Tree>> {
         open_tree(self.raw, name, 0)
+    }
+
+    /// Id of the transaction whose state it sees.
+    pub fn id(&self) -> usize {
+        // SAFETY: the transaction is live.
+        unsafe { ffi::mdb_txn_id(self.raw) }
     }
 
     /// Commits a read transaction, which publishes the trees it opened to the environment.
@@ -291,7 +365,10 @@ pub struct WriteTransaction<'e> {
 impl WriteTransaction<'_> {
     /// What the transaction sees, its own changes included.
     pub fn view(&self) -> View<'_> {
-        View { raw: self.raw, transaction: PhantomData }
+        View {
+            raw: self.raw,
+            transaction: PhantomData,
+        }
     }
 
     /// Opens a tree, creating it if absent.
@@ -312,7 +389,9 @@ impl WriteTransaction<'_> {
     fn put_with(&mut self, tree: Tree, key: &[u8], value: &[u8], flags: c_uint) -> Result<()> {
         let (mut key, mut value) = (value_of(key), value_of(value));
         // SAFETY: the transaction is live; LMDB copies key and value during the call.
-        check("mdb_put", unsafe { ffi::mdb_put(self.raw, tree.0, &mut key, &mut value, flags) })
+        check("mdb_put", unsafe {
+            ffi::mdb_put(self.raw, tree.0, &mut key, &mut value, flags)
+        })
     }
 
     /// Removes a row; false if there was none.
@@ -390,18 +469,33 @@ impl<'t> View<'t> {
     pub fn cursor(&self, tree: Tree) -> Result<Cursor<'t>> {
         let mut raw = ptr::null_mut();
         // SAFETY: the transaction is live and `raw` a valid out-pointer.
-        check("mdb_cursor_open", unsafe { ffi::mdb_cursor_open(self.raw, tree.0, &mut raw) })?;
-        Ok(Cursor { raw, transaction: PhantomData })
+        check("mdb_cursor_open", unsafe {
+            ffi::mdb_cursor_open(self.raw, tree.0, &mut raw)
+        })?;
+        Ok(Cursor {
+            raw,
+            transaction: PhantomData,
+        })
     }
 
     /// Rows with `lower <= key < upper`, ascending. O(log rows + rows returned).
     pub fn range(&self, tree: Tree, lower: &[u8], upper: &[u8]) -> Result<Range<'t>> {
-        Ok(Range { cursor: self.cursor(tree)?, start: Some(lower.to_vec()), end: upper.to_vec(), backward: false })
+        Ok(Range {
+            cursor: self.cursor(tree)?,
+            start: Some(lower.to_vec()),
+            end: upper.to_vec(),
+            backward: false,
+        })
     }
 
     /// Rows with `lower <= key < upper`, descending. O(log rows + rows returned).
     pub fn range_backward(&self, tree: Tree, lower: &[u8], upper: &[u8]) -> Result<Range<'t>> {
-        Ok(Range { cursor: self.cursor(tree)?, start: Some(upper.to_vec()), end: lower.to_vec(), backward: true })
+        Ok(Range {
+            cursor: self.cursor(tree)?,
+            start: Some(upper.to_vec()),
+            end: lower.to_vec(),
+            backward: true,
+        })
     }
 
     /// Rows whose key begins with `prefix`, ascending.
@@ -462,7 +556,11 @@ pub struct Cursor<'t> {
 impl<'t> Cursor<'t> {
     /// Moves to the first row whose key is at least `key`.
     pub fn seek(&mut self, key: &[u8]) -> Result<Option<Row<'t>>> {
-        if key.is_empty() { self.step(ffi::MDB_FIRST, key) } else { self.step(ffi::MDB_SET_RANGE, key) }
+        if key.is_empty() {
+            self.step(ffi::MDB_FIRST, key)
+        } else {
+            self.step(ffi::MDB_SET_RANGE, key)
+        }
     }
 
     /// Moves to the last row whose key is below `key`; an empty `key` means the last row.
@@ -479,6 +577,10 @@ impl<'t> Cursor<'t> {
     }
 
     /// Moves to the row after this one.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a cursor moves both ways and can fail"
+    )]
     pub fn next(&mut self) -> Result<Option<Row<'t>>> {
         self.step(ffi::MDB_NEXT, &[])
     }

@@ -1,3 +1,22 @@
 //! The store on its host: one LMDB environment, who may open it, and how its commits are serialised.
 
+mod filesystem;
+mod gate;
 pub mod lmdb;
+mod meta;
+mod namespace;
+mod open;
+mod opened;
+mod os;
+mod pages;
+mod queue;
+mod registry;
+#[allow(clippy::module_inception)]
+mod store;
+mod transaction;
+
+pub use gate::Trees;
+pub use meta::{Durability, FORMAT, Meta, Rebuild};
+pub use open::{OpenOptions, Schema};
+pub use store::{Store, StoreInfo};
+pub use transaction::{Outcome, Snapshot, Transaction};

@@ -1,0 +1,256 @@
+//! A store as this process has it open.
+//!
+//! Owns the environment behind its gate, the queue file and the mark of this PID namespace, and what
+//! is done when LMDB says that an environment no longer fits: taking a larger map, clearing dead
+//! readers, opening it anew after a fatal error. Shared by every handle of the process on one
+//! directory. Only `store` calls this.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::gate::{Gate, Inside, Live};
+use super::lmdb::LmdbError;
+use super::namespace::Presence;
+use super::open::{self, Schema};
+use super::os::{self, ProcessMark};
+use super::queue::{LockError, Queue, WriterLock};
+use super::registry::{self, Key};
+use crate::error::{Error, Result};
+
+/// How often a writer looks for readers that died.
+const CLEARING: Duration = Duration::from_secs(30);
+/// How often one call tries to begin a transaction.
+const TRIES: u32 = 8;
+
+/// A store as this process has it open.
+pub struct Opened {
+    pub key: Key,
+    pub directory: PathBuf,
+    pub schema: &'static Schema,
+    pub max_readers: u32,
+    pub queue: Arc<Queue>,
+    /// Whether the store was relaxed at the last look; the meta row is checked in each commit.
+    pub relaxed: AtomicBool,
+    cleared: Mutex<Instant>,
+    opened_by: ProcessMark,
+    /// None only while it is dropped.
+    gate: Option<Gate>,
+    _presence: Presence,
+}
+
+impl Opened {
+    pub fn new(
+        key: Key,
+        directory: PathBuf,
+        schema: &'static Schema,
+        max_readers: u32,
+        queue: Queue,
+        presence: Presence,
+        live: Live,
+    ) -> Self {
+        Self {
+            key,
+            directory,
+            schema,
+            max_readers,
+            queue: Arc::new(queue),
+            relaxed: AtomicBool::new(false),
+            cleared: Mutex::new(Instant::now()),
+            opened_by: ProcessMark::here(),
+            gate: Some(Gate::new(live)),
+            _presence: presence,
+        }
+    }
+
+    fn gate(&self) -> &Gate {
+        self.gate.as_ref().expect("present until dropped")
+    }
+
+    /// Goes into the environment for one transaction, opening it anew where it was lost.
+    pub fn enter(&self) -> Result<Inside<'_>> {
+        loop {
+            if let Some(inside) = self.gate().enter() {
+                return Ok(inside);
+            }
+            self.alone(|live| -> Result<()> {
+                if live.is_none() {
+                    *live = Some(open::environment(self)?);
+                }
+                Ok(())
+            })??;
+        }
+    }
+
+    fn alone<R>(&self, work: impl FnOnce(&mut Option<Live>) -> R) -> Result<R> {
+        self.gate().alone(work).map_err(|_| Error::Reentered {
+            path: self.directory.clone(),
+        })
+    }
+
+    /// Opens the environment anew, unless another thread has done so since `serial`.
+    pub fn replace(&self, serial: u64) -> Result<()> {
+        self.alone(|live| {
+            if live.as_ref().is_some_and(|live| live.serial == serial) {
+                // Closed before the next is opened: closing drops the process's locks on the file.
+                *live = None;
+                *live = Some(open::environment(self)?);
+            }
+            Ok(())
+        })?
+    }
+
+    /// Gives the map a size, or with 0 the size that another process gave it.
+    pub fn remap(&self, bytes: usize) -> Result<()> {
+        self.alone(|place| {
+            let Some(live) = place else {
+                return Ok(());
+            };
+            live.environment_mut().set_map_size(bytes).map_err(|error| {
+                // The old map is gone, so the environment is too.
+                *place = None;
+                self.failure(error)
+            })
+        })?
+    }
+
+    /// Does what makes a failed begin worth another try; fails where nothing does.
+    pub fn mend(&self, inside: Inside<'_>, error: LmdbError, tries: &mut u32) -> Result<()> {
+        *tries += 1;
+        if *tries > TRIES {
+            return Err(self.failure(error));
+        }
+        if error.is_readers_full() && *tries == 1 {
+            return match inside.live().environment().clear_dead_readers() {
+                Ok(_) => Ok(()),
+                Err(error) => Err(self.failure(error)),
+            };
+        }
+        let serial = inside.live().serial;
+        drop(inside);
+        if error.is_map_resized() {
+            self.remap(0)
+        } else if error.is_fatal() {
+            self.replace(serial)
+        } else {
+            Err(self.failure(error))
+        }
+    }
+
+    /// Takes the writer lock.
+    pub fn lock(&self, interrupted: &dyn Fn() -> bool) -> Result<WriterLock<'_>> {
+        self.queue.lock(interrupted).map_err(|error| match error {
+            LockError::Interrupted => Error::Interrupted,
+            LockError::Reentered => Error::Reentered {
+                path: self.directory.clone(),
+            },
+            LockError::Io(source) => Error::Io {
+                action: "cannot take the writer lock of",
+                path: self.directory.clone(),
+                source,
+            },
+        })
+    }
+
+    /// Frees the slots of readers that died, now and then.
+    pub fn clear_dead_readers_at_times(&self, live: &Live) {
+        let mut cleared = self.cleared.lock().unwrap_or_else(PoisonError::into_inner);
+        if cleared.elapsed() >= CLEARING {
+            *cleared = Instant::now();
+            // A slot that stays taken costs space, not truth.
+            let _ = live.environment().clear_dead_readers();
+        }
+    }
+
+    /// An error of LMDB in the terms of the store.
+    pub fn failure(&self, error: LmdbError) -> Error {
+        let path = self.directory.clone();
+        if error.is_map_full() {
+            let map_size = self.map_size().unwrap_or_default();
+            Error::MapFull { path, map_size }
+        } else if error.is_readers_full() {
+            Error::ReadersFull {
+                path,
+                max_readers: self.max_readers,
+            }
+        } else {
+            failure(path, error)
+        }
+    }
+
+    /// An error of a transaction's body in the terms of the store.
+    pub fn placed(&self, error: Error) -> Error {
+        match error {
+            Error::Storage(error) => self.failure(error),
+            other => other,
+        }
+    }
+
+    fn map_size(&self) -> Option<usize> {
+        let inside = self.gate().enter()?;
+        Some(inside.live().environment().info().ok()?.map_size)
+    }
+
+    pub fn set_relaxed(&self, relaxed: bool) {
+        self.relaxed.store(relaxed, Ordering::Relaxed);
+    }
+
+    pub fn is_relaxed(&self) -> bool {
+        self.relaxed.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let gate = self.gate.take();
+        if self.opened_by == ProcessMark::here() {
+            drop(gate);
+            registry::registry().closed(self.key);
+        } else {
+            std::mem::forget(gate);
+        }
+    }
+}
+
+/// An error of LMDB in the terms of the store at `path`, where only the code tells.
+pub fn failure(path: PathBuf, error: LmdbError) -> Error {
+    let system = || io::Error::from_raw_os_error(error.code);
+    if error.is_disk_full() {
+        Error::DiskFull {
+            path,
+            source: system(),
+        }
+    } else if error.code == libc::EIO {
+        // LMDB says EIO for a write that came back short, as it does where the room ends.
+        let source = system();
+        if has_no_room(&path) {
+            Error::DiskFull { path, source }
+        } else {
+            Error::DiskFailed { path, source }
+        }
+    } else if error.is_permission() {
+        Error::Permission {
+            path,
+            source: system(),
+        }
+    } else if error.is_corruption() {
+        Error::Damaged {
+            path,
+            reason: error.to_string(),
+        }
+    } else {
+        Error::Lmdb {
+            path,
+            source: error,
+        }
+    }
+}
+
+fn has_no_room(directory: &std::path::Path) -> bool {
+    const ROOM: u64 = 16 << 20;
+    let length = std::fs::metadata(directory.join(open::DATA)).map_or(0, |file| file.len());
+    os::free_bytes(directory).is_ok_and(|free| free < ROOM)
+        || os::file_size_limit().saturating_sub(length) < ROOM
+}

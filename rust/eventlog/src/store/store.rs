@@ -1,0 +1,432 @@
+//! The store's handle: reads, writes, waiting, closing.
+//!
+//! Owns the order of a write: writer lock, gate, LMDB's transaction, meta row, the caller's work,
+//! commit, wake-up; and the resolution of a commit whose outcome LMDB left open. A handle may be
+//! copied, carried through a fork and used after `close`; each use finds what its process has open,
+//! or opens it. Layers above call this.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::gate::{Inside, Live};
+use super::lmdb::{LmdbError, Tree, View};
+use super::meta::{self, Durability, Meta};
+use super::open::{self, OpenOptions, Schema};
+use super::opened::Opened;
+use super::registry::registry;
+use super::transaction::{Outcome, Snapshot, Transaction};
+use crate::error::{Error, Result};
+
+/// A store, cheap to copy. Copies share one claim; it ends with the last of them, or with `close`.
+#[derive(Clone)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    /// Names this handle's claim in the registry.
+    number: u64,
+    directory: PathBuf,
+    schema: &'static Schema,
+    options: OpenOptions,
+    id: [u8; 16],
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        registry().release(self.number);
+    }
+}
+
+/// Sizes of a store.
+#[derive(Debug, Clone)]
+pub struct StoreInfo {
+    pub directory: PathBuf,
+    pub meta: Meta,
+    pub map_size: usize,
+    pub page_size: usize,
+    /// Bytes of the pages that were ever used; those that were freed are used again.
+    pub used_bytes: u64,
+    /// Bytes of the data file.
+    pub file_bytes: u64,
+    /// Id of the last committed transaction.
+    pub last_transaction: usize,
+    pub max_readers: u32,
+    /// Reader slots ever taken at once.
+    pub readers: u32,
+}
+
+/// Whether a commit is flushed to the end, and told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    /// As the store's durability says, waking who waits.
+    Full,
+    /// Relaxed, telling nobody.
+    Side,
+}
+
+impl Store {
+    /// Opens the store of a directory.
+    pub fn open(directory: &Path, schema: &'static Schema, options: &OpenOptions) -> Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let (directory, key) = open::locate(directory, options.create)?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let opened =
+            registry().claim(number, key, || open::open(&directory, key, schema, options))?;
+        let mut handle = Handle {
+            number,
+            directory,
+            schema,
+            options: OpenOptions {
+                create: false,
+                ..options.clone()
+            },
+            id: [0; 16],
+        };
+        if opened.schema.tables != schema.tables {
+            return Err(Error::Refused(format!(
+                "this process has {} open with other tables",
+                handle.directory.display()
+            )));
+        }
+        handle.id = read(&handle, &opened, |snapshot| Ok(snapshot.meta().store))?;
+        Ok(Self {
+            handle: Arc::new(handle),
+        })
+    }
+
+    /// The store's id, given at creation.
+    pub fn id(&self) -> [u8; 16] {
+        self.handle.id
+    }
+
+    /// Real path of the store's directory.
+    pub fn directory(&self) -> &Path {
+        &self.handle.directory
+    }
+
+    /// What this process has open, opened now if it has not: in a forked child, or after `close`.
+    fn opened(&self) -> Result<Arc<Opened>> {
+        let handle = &*self.handle;
+        if let Some(opened) = registry().claimed(handle.number) {
+            return Ok(opened);
+        }
+        let (directory, key) = open::locate(&handle.directory, false)?;
+        let opened = registry().claim(handle.number, key, || {
+            open::open(&directory, key, handle.schema, &handle.options)
+        })?;
+        let id = read(handle, &opened, |snapshot| Ok(snapshot.meta().store))?;
+        if id != handle.id {
+            registry().release(handle.number);
+            return Err(Error::NotAStore {
+                path: handle.directory.clone(),
+                reason: "another store has taken its place; open that one anew".into(),
+            });
+        }
+        Ok(opened)
+    }
+
+    /// Runs `f` in one short read transaction.
+    pub fn read<R>(&self, f: impl FnOnce(&Snapshot<'_>) -> Result<R>) -> Result<R> {
+        let opened = self.opened()?;
+        read(&self.handle, &opened, f)
+    }
+
+    /// Runs `f` in the write transaction, under the writer lock, and commits what it did.
+    ///
+    /// Waits for the lock in steps of at most 50 ms; `interrupted` is asked between them. Returns
+    /// once the commit is as durable as the store is. An error means that nothing was stored.
+    pub fn write<R>(
+        &self,
+        interrupted: &dyn Fn() -> bool,
+        f: impl FnOnce(&mut Transaction<'_>) -> Result<Outcome<R>>,
+    ) -> Result<R> {
+        self.write_with(Weight::Full, interrupted, f)
+    }
+
+    /// As [`Store::write`], without flushing the meta page and without waking anyone: for rows that
+    /// are no part of history.
+    pub fn write_relaxed<R>(
+        &self,
+        interrupted: &dyn Fn() -> bool,
+        f: impl FnOnce(&mut Transaction<'_>) -> Result<Outcome<R>>,
+    ) -> Result<R> {
+        self.write_with(Weight::Side, interrupted, f)
+    }
+
+    fn write_with<R>(
+        &self,
+        weight: Weight,
+        interrupted: &dyn Fn() -> bool,
+        f: impl FnOnce(&mut Transaction<'_>) -> Result<Outcome<R>>,
+    ) -> Result<R> {
+        let handle = &*self.handle;
+        let opened = self.opened()?;
+        let lock = opened.lock(interrupted)?;
+        let mut f = Some(f);
+        let mut tries = 0;
+        let value = loop {
+            let inside = opened.enter()?;
+            match attempt(handle, &opened, inside.live(), weight, &mut f)? {
+                Attempt::Committed(value) => break value,
+                Attempt::Nothing(value) => return Ok(value),
+                Attempt::Uncertain { value, id, error } => {
+                    settle(handle, &opened, inside, id, error)?;
+                    break value;
+                }
+                Attempt::NotBegun(error) => opened.mend(inside, error, &mut tries)?,
+                Attempt::SmallMap(map_size) => {
+                    drop(inside);
+                    opened.remap(map_size)?;
+                }
+                Attempt::OtherDurability => {}
+            }
+        };
+        drop(lock);
+        if weight == Weight::Full {
+            opened.queue.announce();
+        }
+        Ok(value)
+    }
+
+    /// Waits until the commit word is not `seen`, at most `timeout`; returns the word.
+    ///
+    /// A failure to open the store counts as "nothing new": the caller's next read says why.
+    pub fn wait_for_commit(&self, seen: u32, timeout: Duration) -> u32 {
+        match self.opened().map(|opened| Arc::clone(&opened.queue)) {
+            Ok(queue) => queue.wait(seen, timeout),
+            Err(_) => {
+                std::thread::sleep(timeout);
+                seen
+            }
+        }
+    }
+
+    /// A number that changes with every commit of any process.
+    pub fn commit_word(&self) -> u32 {
+        self.opened().map_or(0, |opened| opened.queue.word())
+    }
+
+    /// Ends this handle's claim; the environment closes with the last claim of the process, once
+    /// its running transactions end. Idempotent. A later call on the handle opens the store again.
+    pub fn close(&self) {
+        registry().release(self.handle.number);
+    }
+
+    /// Makes the map larger, for every process.
+    pub fn resize(&self, map_size: usize) -> Result<()> {
+        let opened = self.opened()?;
+        let meta = self.read(|snapshot| Ok(snapshot.meta().clone()))?;
+        if (map_size as u64) < meta.map_size {
+            return Err(Error::Refused(format!(
+                "the map of {} is {} bytes, and cannot be made smaller",
+                self.directory().display(),
+                meta.map_size
+            )));
+        }
+        opened.remap(map_size)?;
+        self.write(&|| false, |transaction| {
+            let mut meta = transaction.meta().clone();
+            meta.map_size = meta.map_size.max(map_size as u64);
+            transaction.set_meta(meta)?;
+            Ok(Outcome::Commit(()))
+        })
+    }
+
+    /// Changes what a return from a write means, for every process.
+    pub fn set_durability(&self, durability: Durability) -> Result<()> {
+        self.write(&|| false, |transaction| {
+            if transaction.meta().durability == durability {
+                return Ok(Outcome::Nothing(()));
+            }
+            let mut meta = transaction.meta().clone();
+            meta.durability = durability;
+            transaction.set_meta(meta)?;
+            Ok(Outcome::Commit(()))
+        })
+    }
+
+    /// Sizes of the store.
+    pub fn info(&self) -> Result<StoreInfo> {
+        let opened = self.opened()?;
+        let meta = self.read(|snapshot| Ok(snapshot.meta().clone()))?;
+        let inside = opened.enter()?;
+        let found = inside
+            .live()
+            .environment()
+            .info()
+            .map_err(|error| opened.failure(error))?;
+        let data = self.directory().join(open::DATA);
+        let file = std::fs::metadata(&data)
+            .map_err(|error| open::refused("cannot read", self.directory(), error))?;
+        Ok(StoreInfo {
+            directory: self.directory().into(),
+            meta,
+            map_size: found.map_size,
+            page_size: found.page_size,
+            used_bytes: (found.last_page as u64 + 1) * found.page_size as u64,
+            file_bytes: file.len(),
+            last_transaction: found.last_transaction,
+            max_readers: found.max_readers,
+            readers: found.readers,
+        })
+    }
+}
+
+/// Reads the meta row, and refuses a store that this process is too old or too new for.
+fn current_meta(handle: &Handle, opened: &Opened, view: &View<'_>, tree: Tree) -> Result<Meta> {
+    let path = &handle.directory;
+    let meta = Meta::load(path, view, tree)
+        .map_err(|error| opened.placed(error))?
+        .ok_or_else(|| Error::Damaged {
+            path: path.clone(),
+            reason: "its meta row is gone".into(),
+        })?;
+    meta.check_fold(path, handle.schema.fold_version, handle.options.for_rebuild)?;
+    Ok(meta)
+}
+
+fn read<R>(
+    handle: &Handle,
+    opened: &Opened,
+    f: impl FnOnce(&Snapshot<'_>) -> Result<R>,
+) -> Result<R> {
+    let mut tries = 0;
+    loop {
+        let inside = opened.enter()?;
+        let live = inside.live();
+        let error = match live.environment().read() {
+            Ok(reading) => {
+                let view = reading.view();
+                let meta = current_meta(handle, opened, &view, live.trees.meta)?;
+                let snapshot = Snapshot {
+                    view,
+                    trees: &live.trees,
+                    meta: &meta,
+                };
+                return f(&snapshot).map_err(|error| opened.placed(error));
+            }
+            Err(error) => error,
+        };
+        opened.mend(inside, error, &mut tries)?;
+    }
+}
+
+/// What came of one try to write.
+enum Attempt<R> {
+    Committed(R),
+    Nothing(R),
+    /// The commit failed, and may have landed.
+    Uncertain {
+        value: R,
+        id: usize,
+        error: LmdbError,
+    },
+    /// LMDB did not begin the transaction.
+    NotBegun(LmdbError),
+    /// Another process has made the map this large.
+    SmallMap(usize),
+    /// Another process has changed the store's durability since this one looked.
+    OtherDurability,
+}
+
+fn attempt<R, F>(
+    handle: &Handle,
+    opened: &Opened,
+    live: &Live,
+    weight: Weight,
+    f: &mut Option<F>,
+) -> Result<Attempt<R>>
+where
+    F: FnOnce(&mut Transaction<'_>) -> Result<Outcome<R>>,
+{
+    let relaxed = opened.is_relaxed();
+    let writing = match live.environment().write(relaxed || weight == Weight::Side) {
+        Ok(writing) => writing,
+        Err(error) => return Ok(Attempt::NotBegun(error)),
+    };
+    let meta = current_meta(handle, opened, &writing.view(), live.trees.meta)?;
+    let size = live
+        .environment()
+        .info()
+        .map_err(|error| opened.failure(error))?
+        .map_size;
+    if meta.map_size > size as u64 {
+        return Ok(Attempt::SmallMap(meta.map_size as usize));
+    }
+    if relaxed != (meta.durability == Durability::Relaxed) {
+        opened.set_relaxed(!relaxed);
+        if weight == Weight::Full {
+            return Ok(Attempt::OtherDurability);
+        }
+    }
+    opened.clear_dead_readers_at_times(live);
+    let mut transaction = Transaction {
+        writing,
+        trees: &live.trees,
+        meta,
+    };
+    let f = f.take().expect("a write that runs its work ends");
+    let value = match f(&mut transaction).map_err(|error| opened.placed(error))? {
+        Outcome::Nothing(value) => return Ok(Attempt::Nothing(value)),
+        Outcome::Commit(value) => value,
+    };
+    let id = transaction.id();
+    Ok(match transaction.writing.commit() {
+        Ok(()) => Attempt::Committed(value),
+        Err(error) => Attempt::Uncertain { value, id, error },
+    })
+}
+
+/// Finds out whether a failed commit landed. The caller holds the writer lock, so nobody else
+/// commits meanwhile.
+///
+/// LMDB's failure leaves two states. Pages could not be written or flushed: nothing refers to them.
+/// Or the meta page could not be: LMDB put the older number back into it and condemned the
+/// environment, yet its bytes may have reached the disk. Opened anew, the last transaction says
+/// which state holds; where the commit is absent, a commit of the same number is laid over it, so
+/// that it stays absent after a power cut too.
+fn settle(
+    handle: &Handle,
+    opened: &Opened,
+    inside: Inside<'_>,
+    id: usize,
+    error: LmdbError,
+) -> Result<()> {
+    let failure = opened.failure(error);
+    let fatal = match inside.live().environment().read() {
+        Ok(reading) => {
+            return if reading.id() >= id {
+                Ok(())
+            } else {
+                Err(failure)
+            };
+        }
+        Err(error) => error.is_fatal(),
+    };
+    let serial = inside.live().serial;
+    drop(inside);
+    if fatal && opened.replace(serial).is_ok() {
+        let inside = opened.enter()?;
+        let live = inside.live();
+        if live
+            .environment()
+            .read()
+            .is_ok_and(|reading| reading.id() >= id)
+        {
+            return Ok(());
+        }
+        // Where this fails too, the failure to report is the first.
+        if let Ok(mut writing) = live.environment().write(false)
+            && let Ok(meta) = current_meta(handle, opened, &writing.view(), live.trees.meta)
+            && writing
+                .put(live.trees.meta, meta::KEY, &meta.encode())
+                .is_ok()
+        {
+            let _ = writing.commit();
+        }
+    }
+    Err(failure)
+}
