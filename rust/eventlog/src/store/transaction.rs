@@ -65,6 +65,11 @@ impl<'t> Transaction<'t> {
         live_set(self.trees, &self.meta)
     }
 
+    /// LMDB's write transaction, for the fold.
+    pub fn writing(&mut self) -> &mut WriteTransaction<'t> {
+        &mut self.writing
+    }
+
     /// Number of the transaction, which the commit makes the last one.
     pub fn id(&self) -> usize {
         self.writing.id()

@@ -1,0 +1,129 @@
+//! Commands: what callers want, as plain bytes, and the deciding that turns them into records.
+//!
+//! A command is encoded before any lock is taken and holds its clock reading, so that deciding is
+//! as deterministic as folding. [`decide`] runs under the writer lock, reads the newest state, and
+//! is the only place that may refuse; a command that changes nothing yields no record.
+
+mod decide;
+mod decide_pools;
+
+use serde::{Deserialize, Serialize};
+
+use crate::sequence::Sequence;
+use crate::value::Shape;
+
+pub use decide::decide;
+
+/// What a caller wants. Times are Unix seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Gives ordinals to shapes; those known already keep theirs.
+    DefineShapes { shapes: Vec<Shape> },
+    /// Stores events, all or none.
+    StoreEvents { events: Vec<NewEvent> },
+    /// Deletes a run's events and frees its slots.
+    DeleteRunEvents { run_id: String, now: f64 },
+    /// Removes all that the event log storage holds.
+    Wipe { now: f64 },
+    /// Hides an asset's events up to now.
+    WipeAsset { asset_key: String, now: f64 },
+    /// Hides the events of an asset's partitions.
+    WipeAssetPartitions {
+        asset_key: String,
+        partitions: Vec<String>,
+        now: f64,
+    },
+    /// Adds keys to a dynamic partitions definition; those it has are left alone.
+    AddDynamicPartitions {
+        definition: String,
+        keys: Vec<String>,
+        now: f64,
+    },
+    /// Removes a key from a dynamic partitions definition.
+    DeleteDynamicPartition {
+        definition: String,
+        key: String,
+        now: f64,
+    },
+    /// Sets a pool's limit and slots.
+    SetPoolLimit {
+        pool: String,
+        limit: i64,
+        from_default: bool,
+        now: f64,
+    },
+    /// Removes a pool's limit and its free slots.
+    DeletePoolLimit { pool: String, now: f64 },
+    /// Enqueues a step in a pool and claims a slot for it when its turn has come.
+    ClaimSlot {
+        pool: String,
+        run_id: String,
+        step_key: String,
+        priority: i64,
+        now: f64,
+    },
+    /// Takes a run's steps, or one of them, out of every pool.
+    FreeSlots {
+        run_id: String,
+        step_key: Option<String>,
+        now: f64,
+    },
+}
+
+/// An event to store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewEvent {
+    /// The encoded [`crate::record::Event`].
+    #[serde(with = "serde_bytes")]
+    pub payload: Vec<u8>,
+    /// For a planned check of several partitions: those after the first.
+    pub more_partitions: Vec<String>,
+}
+
+/// What a command gives back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    /// It is done, or there was nothing to do.
+    Done,
+    /// Ordinals of the shapes, in their order.
+    Shapes(Vec<u32>),
+    /// Sequences of the events, in their order.
+    Events(Vec<Sequence>),
+    /// Where the step stands.
+    Claim(Claim),
+}
+
+/// Where a step stands in a pool. None where it is not in the pool's queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    pub claimed: bool,
+    pub enqueued: Option<f64>,
+    pub assigned: Option<f64>,
+    pub priority: Option<i64>,
+}
+
+/// The records that a command becomes, encoded and in order, and its reply.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// Payloads; the first gets the sequence after the head.
+    pub records: Vec<Vec<u8>>,
+    pub reply: Reply,
+}
+
+impl Decision {
+    /// Nothing changes.
+    pub fn nothing() -> Self {
+        Self {
+            records: Vec::new(),
+            reply: Reply::Done,
+        }
+    }
+
+    /// These records, in order.
+    pub fn of(records: Vec<crate::record::Record<'_>>) -> Self {
+        Self {
+            records: records.iter().map(crate::record::Record::encode).collect(),
+            reply: Reply::Done,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The engine's face: commands in, queries out, on one store.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::command::{Command, Reply};
+use crate::commit::{apply, cached_status_key};
+use crate::error::{Error, Result};
+use crate::log::husk::husk_of;
+use crate::projection::key::Key;
+use crate::projection::{SCHEMA, Table, rows};
+use crate::query::{Reader, open_record};
+use crate::record::{Record, seal_frame};
+use crate::refold::{self, Progress, Verification};
+use crate::sequence::Sequence;
+use crate::store::{OpenOptions, Outcome, Store, Transaction};
+use crate::value::Shape;
+
+/// An event log on a store. Cheap to clone; good in any thread and after a fork.
+#[derive(Clone)]
+pub struct EventLog {
+    store: Store,
+}
+
+impl EventLog {
+    /// Opens the store of a directory.
+    pub fn open(directory: &Path, options: &OpenOptions) -> Result<Self> {
+        Ok(Self {
+            store: Store::open(directory, &SCHEMA, options)?,
+        })
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Decides a command and commits its records: all or none, durable on return.
+    ///
+    /// `interrupted` is asked while waiting for the writer lock; true ends the wait with
+    /// [`Error::Interrupted`].
+    pub fn execute(&self, command: &Command, interrupted: &dyn Fn() -> bool) -> Result<Reply> {
+        self.store
+            .write(interrupted, |transaction| apply(transaction, command))
+    }
+
+    /// Runs a query on one snapshot.
+    pub fn query<R>(&self, query: impl FnOnce(&Reader<'_>) -> Result<R>) -> Result<R> {
+        self.store.read(|snapshot| {
+            query(&Reader::new(
+                snapshot.view(),
+                snapshot.live_set(),
+                snapshot.trees().log,
+            ))
+        })
+    }
+
+    /// Every shape, by ordinal.
+    pub fn shapes(&self) -> Result<Vec<Arc<Shape>>> {
+        self.query(|reader| {
+            let rows = reader.prefix(Table::Shapes, &Key::new())?;
+            rows.map(|row| Ok(Arc::new(rows::read(row?.1)?))).collect()
+        })
+    }
+
+    /// What Dagster cached of each asset's partitions.
+    pub fn cached_status(&self, asset_keys: &[String]) -> Result<HashMap<String, String>> {
+        self.store.read(|snapshot| {
+            let mut found = HashMap::new();
+            for asset_key in asset_keys {
+                let key = cached_status_key(asset_key);
+                let status = snapshot
+                    .view()
+                    .get(snapshot.trees().cached_status, key.bytes())?;
+                if let Some(status) = status {
+                    let text = String::from_utf8_lossy(status).into_owned();
+                    found.insert(asset_key.clone(), text);
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Caches a status beside the log, or forgets it; flushed with the next durable commit. A status
+    /// of an asset that is not known is not kept.
+    pub fn set_cached_status(
+        &self,
+        asset_key: &str,
+        status: Option<&str>,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let key = cached_status_key(asset_key);
+        let write = |transaction: &mut Transaction<'_>| {
+            let tree = transaction.trees().cached_status;
+            let old = transaction.view().get(tree, key.bytes())?;
+            if old == status.map(str::as_bytes) {
+                return Ok(Outcome::Nothing(()));
+            }
+            match status {
+                None => {
+                    transaction.delete(tree, key.bytes())?;
+                }
+                Some(status) => {
+                    let log = transaction.trees().log;
+                    let reader = Reader::new(transaction.view(), transaction.live_set(), log);
+                    if !reader.asset(asset_key)?.is_some_and(|asset| asset.known) {
+                        return Ok(Outcome::Nothing(()));
+                    }
+                    transaction.put(tree, key.bytes(), status.as_bytes())?;
+                }
+            }
+            Ok(Outcome::Commit(()))
+        };
+        self.store.write_relaxed(interrupted, write)
+    }
+
+    /// Replaces the records of these sequences that may go by husks; returns those replaced.
+    pub fn husk(&self, sequences: &[Sequence]) -> Result<Vec<Sequence>> {
+        self.store.write(&|| false, |transaction| {
+            let log = transaction.trees().log;
+            let mut husks = Vec::new();
+            let reader = Reader::new(transaction.view(), transaction.live_set(), log);
+            for sequence in sequences {
+                let Some(frame) = reader.frame(*sequence)? else {
+                    continue;
+                };
+                if let Some(husk) = husk_of(&reader, *sequence, &open_record(*sequence, frame)?)? {
+                    husks.push((*sequence, seal_frame(&Record::Husk(husk).encode())));
+                }
+            }
+            for (sequence, frame) in &husks {
+                transaction.put(log, &sequence.to_key(), frame)?;
+            }
+            let replaced: Vec<_> = husks.into_iter().map(|(sequence, _)| sequence).collect();
+            Ok(if replaced.is_empty() {
+                Outcome::Nothing(replaced)
+            } else {
+                Outcome::Commit(replaced)
+            })
+        })
+    }
+
+    /// Checks every record and compares the projections with the log's fold.
+    pub fn verify(&self, progress: Progress<'_>) -> Result<Verification> {
+        refold::verify(&self.store, progress)
+    }
+
+    /// Refolds the log into the other projection set and switches to it; returns the head.
+    pub fn rebuild(&self, progress: Progress<'_>) -> Result<Sequence> {
+        refold::rebuild(&self.store, progress)
+    }
+
+    /// The event under a sequence, as Dagster's packed JSON.
+    pub fn packed_json(&self, sequence: Sequence) -> Result<Option<String>> {
+        let shapes = self.shapes()?;
+        self.query(|reader| {
+            let Some(Record::Event(event)) = reader.record(sequence)? else {
+                return Ok(None);
+            };
+            let facets = event.facets();
+            crate::value::to_packed_json(event.body, &facets, &shapes)
+                .map(Some)
+                .map_err(|error| Error::Body {
+                    sequence: sequence.get(),
+                    reason: error.to_string(),
+                })
+        })
+    }
+}

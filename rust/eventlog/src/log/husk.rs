@@ -1,0 +1,157 @@
+//! Husks: removing a record while what later records lean on stays.
+//!
+//! The invariant: folding the log gives the same projections whichever records that may go are
+//! husked. So a husk keeps the names that the record was first to bring, since projections number
+//! them by its sequence, and says which asset the record made known.
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::projection::key::{check, pool};
+use crate::projection::rows::{Pool, PoolStep};
+use crate::projection::{Table, assets, dynamic_partitions};
+use crate::query::{Reader, events};
+use crate::record::{Definition, Event, Husk, Record};
+use crate::sequence::Sequence;
+
+/// The husk of a record, or None where the record has to stay.
+pub fn husk_of(
+    reader: &Reader<'_>,
+    sequence: Sequence,
+    record: &Record<'_>,
+) -> Result<Option<Husk>> {
+    if !may_go(reader, sequence, record)? {
+        return Ok(None);
+    }
+    let mut husk = Husk::default();
+    match record {
+        Record::Event(event) => {
+            define_run(reader, sequence, event.run_id, &mut husk)?;
+            if let Some(asset) = &event.asset {
+                define_asset(reader, sequence, asset.key, &mut husk)?;
+                if assets::makes_known(event.event_type.unwrap_or_default()) {
+                    husk.known_assets
+                        .push((asset.key.to_owned(), event.timestamp));
+                }
+            }
+            if let Some(check) = &event.check {
+                define_check(reader, sequence, check.asset_key, check.name, &mut husk)?;
+            }
+        }
+        Record::CheckExecutionPlanned(planned) => {
+            define_run(reader, sequence, &planned.run_id, &mut husk)?;
+            define_check(
+                reader,
+                sequence,
+                &planned.asset_key,
+                &planned.name,
+                &mut husk,
+            )?;
+        }
+        _ => {}
+    }
+    Ok(Some(husk))
+}
+
+/// Whether a record's rule lets it go: a register that a later record of its key supersedes, or a
+/// contribution that a tombstone covers.
+fn may_go(reader: &Reader<'_>, sequence: Sequence, record: &Record<'_>) -> Result<bool> {
+    match record {
+        Record::Husk(_)
+        | Record::ShapeDefined(_)
+        | Record::RunEventsDeleted(_)
+        | Record::AssetWiped(_)
+        | Record::AssetPartitionsWiped(_)
+        | Record::EventLogWiped(_) => Ok(false),
+        Record::Event(event) => event_may_go(reader, sequence, event),
+        Record::CheckExecutionPlanned(planned) => {
+            let Some(asset) = reader.asset(&planned.asset_key)? else {
+                return Ok(true);
+            };
+            let Some(number) = reader.check(asset.number, &planned.name)? else {
+                return Ok(true);
+            };
+            let key = check::executions(number).sequence(sequence);
+            Ok(reader.get(Table::Checks, &key)?.is_none())
+        }
+        Record::DynamicPartition(partition) => {
+            let key = dynamic_partitions::name_key(&partition.definition, &partition.key);
+            Ok(match reader.get(Table::DynamicPartitions, &key)? {
+                Some(by) => Sequence::from_key_end(by) > sequence,
+                None => partition.present,
+            })
+        }
+        Record::PoolLimit(limit) => {
+            let row: Option<Pool> = reader.row(Table::Pools, &pool::row(&limit.pool))?;
+            Ok(match row {
+                Some(row) if row.set_by > sequence => true,
+                Some(row) if row.set_by == sequence => false,
+                _ => limit.limit.is_some(),
+            })
+        }
+        Record::PoolStep(step) => {
+            let key = pool::step(&step.pool, &step.run_id, &step.step_key);
+            let row: Option<PoolStep> = reader.row(Table::Pools, &key)?;
+            Ok(match row {
+                Some(row) => row.set_by > sequence,
+                None => step.state.is_some(),
+            })
+        }
+    }
+}
+
+/// An event goes when no index names it and no check execution shows it.
+fn event_may_go(reader: &Reader<'_>, sequence: Sequence, event: &Event<'_>) -> Result<bool> {
+    Ok(!events::is_live(
+        reader,
+        &mut HashMap::new(),
+        sequence,
+        event,
+    )?)
+}
+
+fn define_run(
+    reader: &Reader<'_>,
+    sequence: Sequence,
+    run_id: &str,
+    husk: &mut Husk,
+) -> Result<()> {
+    if reader.run(run_id)? == Some(sequence.get()) {
+        husk.definitions.push(Definition::Run(run_id.to_owned()));
+    }
+    Ok(())
+}
+
+fn define_asset(
+    reader: &Reader<'_>,
+    sequence: Sequence,
+    asset_key: &str,
+    husk: &mut Husk,
+) -> Result<()> {
+    if reader
+        .asset(asset_key)?
+        .is_some_and(|asset| asset.number == sequence.get())
+    {
+        husk.definitions
+            .push(Definition::Asset(asset_key.to_owned()));
+    }
+    Ok(())
+}
+
+fn define_check(
+    reader: &Reader<'_>,
+    sequence: Sequence,
+    asset_key: &str,
+    name: &str,
+    husk: &mut Husk,
+) -> Result<()> {
+    define_asset(reader, sequence, asset_key, husk)?;
+    let Some(asset) = reader.asset(asset_key)? else {
+        return Ok(());
+    };
+    if reader.check(asset.number, name)? == Some(sequence.get()) {
+        husk.definitions
+            .push(Definition::Check(asset_key.to_owned(), name.to_owned()));
+    }
+    Ok(())
+}

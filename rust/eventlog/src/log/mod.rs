@@ -1,0 +1,6 @@
+//! The log itself: reading it in order, and replacing removed records by husks.
+
+pub mod husk;
+mod scan;
+
+pub use scan::{Scanned, scan};

@@ -1,0 +1,50 @@
+//! The fold: one record into the rows of a projection set.
+
+use super::{Table, Target, assets, checks, deletion, dynamic_partitions, events, key::Key, pools};
+use crate::error::Result;
+use crate::projection::rows;
+use crate::record::{Definition, Husk, Record};
+use crate::sequence::Sequence;
+
+/// Folds a record into the projections.
+pub fn fold(target: &mut Target<'_, '_>, sequence: Sequence, record: &Record<'_>) -> Result<()> {
+    match record {
+        Record::Husk(husk) => fold_husk(target, sequence, husk),
+        Record::ShapeDefined(defined) => {
+            let key = Key::new().number(u64::from(defined.ordinal));
+            target.put(Table::Shapes, &key, &rows::write(&defined.shape))
+        }
+        Record::Event(event) => events::fold_event(target, sequence, event),
+        Record::CheckExecutionPlanned(planned) => checks::fold_planned(target, sequence, planned),
+        Record::RunEventsDeleted(deleted) => deletion::delete_run_events(target, &deleted.run_id),
+        Record::AssetWiped(wiped) => deletion::wipe_asset(target, wiped),
+        Record::AssetPartitionsWiped(wiped) => deletion::wipe_partitions(target, wiped),
+        Record::EventLogWiped(_) => deletion::wipe(target),
+        Record::DynamicPartition(partition) => {
+            dynamic_partitions::fold(target, sequence, partition)
+        }
+        Record::PoolLimit(limit) => pools::fold_limit(target, sequence, limit),
+        Record::PoolStep(step) => pools::fold_step(target, sequence, step),
+    }
+}
+
+/// Names keep the numbers that the removed record gave them, and assets stay known.
+fn fold_husk(target: &mut Target<'_, '_>, sequence: Sequence, husk: &Husk) -> Result<()> {
+    for definition in &husk.definitions {
+        match definition {
+            Definition::Run(run_id) => {
+                events::number_run(target, sequence, run_id)?;
+            }
+            Definition::Asset(asset_key) => {
+                assets::number_asset(target, sequence, asset_key)?;
+            }
+            Definition::Check(asset_key, name) => {
+                checks::number_check(target, sequence, asset_key, name)?;
+            }
+        }
+    }
+    for (asset_key, timestamp) in &husk.known_assets {
+        assets::make_known(target, sequence, asset_key, *timestamp)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! Projections: the tables folded from the log, their keys and rows, and the fold itself.
+//!
+//! A fold is deterministic: it reads only rows keyed by its own run, asset, check or register,
+//! takes no number from a counter, and reads facets alone. The same log gives the same rows.
+
+pub mod assets;
+pub mod checks;
+mod deletion;
+pub mod dynamic_partitions;
+pub mod events;
+mod fold;
+pub mod key;
+mod pools;
+pub mod rows;
+mod tables;
+mod target;
+
+pub use fold::fold;
+pub use tables::{FOLD_VERSION, SCHEMA, Table};
+pub use target::{LogSource, Target};

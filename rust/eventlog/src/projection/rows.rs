@@ -1,0 +1,120 @@
+//! Rows of the projections, as MessagePack arrays.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::error::{Error, Result};
+use crate::record::SlotClaim;
+use crate::sequence::Sequence;
+
+/// Writes a row.
+pub fn write<T: Serialize>(row: &T) -> Vec<u8> {
+    rmp_serde::to_vec(row).expect("writing plain fields into memory cannot fail")
+}
+
+/// Reads a row of this fold version.
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    rmp_serde::from_slice(bytes).map_err(|error| Error::DamagedRow(error.to_string()))
+}
+
+/// Row of `assets`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asset {
+    /// The asset's number: the sequence of the record that first named it.
+    pub number: u64,
+    /// `AssetKey.to_string()`.
+    pub key: String,
+    /// A materialization, observation or planned event stands, or stood until its run's events were
+    /// deleted. Checks and other events name an asset without making it known.
+    pub known: bool,
+    /// Unix seconds of the last wipe.
+    pub wiped_at: Option<f64>,
+}
+
+/// Row of `asset_events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AssetEvent {
+    /// Unix seconds.
+    pub timestamp: f64,
+    pub partition: Option<String>,
+    /// Partitions of the event that no wipe has hidden; 0 for an event without partitions.
+    pub partitions: u32,
+    /// Indexed tags.
+    pub tags: Vec<(String, String)>,
+}
+
+/// Latest row of `asset_partitions`; a sequence is 0 where no event of the kind stands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AssetPartition {
+    pub partition: String,
+    pub materialization: Sequence,
+    pub observation: Sequence,
+    pub planned: Sequence,
+    pub failed: Sequence,
+}
+
+/// Status of a check's execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum CheckStatus {
+    Planned = 0,
+    Succeeded = 1,
+    Failed = 2,
+}
+
+impl CheckStatus {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Planned, Self::Succeeded, Self::Failed];
+
+    /// Value of Dagster's `AssetCheckExecutionRecordStatus`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Planned => "PLANNED",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// Row of `checks`: one execution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckExecution {
+    /// Number of the run.
+    pub run: u64,
+    pub partition: Option<String>,
+    pub status: CheckStatus,
+    /// The planned event, then the evaluation.
+    pub event: Sequence,
+    /// When the row was made, Unix seconds.
+    pub created: f64,
+    /// The materialization that the evaluation looked at.
+    pub target: Option<u64>,
+}
+
+/// Row of `pools`: a pool.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    pub name: String,
+    pub limit: Option<i64>,
+    pub from_default: bool,
+    pub slot_count: i64,
+    /// Steps of the queue that are assigned.
+    pub assigned: i64,
+    /// Steps that hold one of `slot_count`.
+    pub held: i64,
+    /// The record that set the limit.
+    pub set_by: Sequence,
+}
+
+/// Row of `pools`: a step in a pool's queue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolStep {
+    pub run_id: String,
+    pub step_key: String,
+    pub priority: i64,
+    pub enqueued: f64,
+    pub queued_by: Sequence,
+    pub assigned: Option<f64>,
+    pub claim: SlotClaim,
+    /// The record that set this state.
+    pub set_by: Sequence,
+}

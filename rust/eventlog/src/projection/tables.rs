@@ -1,0 +1,85 @@
+//! The tables of a projection set.
+//!
+//! | table | key | row |
+//! | --- | --- | --- |
+//! | shapes | ordinal | [`crate::value::Shape`] |
+//! | runs | run id | run number |
+//! | run_events | run, type, sequence | timestamp |
+//! | type_events | type, sequence | timestamp |
+//! | status_changes | type, job name, sequence | timestamp |
+//! | assets | asset key | [`super::rows::Asset`] |
+//! | asset_events | asset, type, sequence | [`super::rows::AssetEvent`] |
+//! | asset_partitions | asset, 0, partition | [`super::rows::AssetPartition`] |
+//! | | asset, 1, partition, type, sequence | nothing |
+//! | check_names | asset, check name | check number |
+//! | checks | see [`super::key::check`] | [`super::rows::CheckExecution`] |
+//! | dynamic_partitions | definition, 0, key | sequence |
+//! | | definition, 1, sequence | key |
+//! | pools | see [`super::key::pool`] | [`super::rows::Pool`], [`super::rows::PoolStep`] |
+//!
+//! A log or step event touches `run_events` and `type_events`; a materialization `asset_events` and
+//! `asset_partitions` as well.
+
+use crate::store::Schema;
+
+/// Version of the fold: of what rows a log gives. Rows of another version are refolded.
+pub const FOLD_VERSION: u32 = 1;
+
+/// A table of the projections; its number is its place in a set's trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Table {
+    Shapes,
+    Runs,
+    RunEvents,
+    TypeEvents,
+    StatusChanges,
+    Assets,
+    AssetEvents,
+    AssetPartitions,
+    CheckNames,
+    Checks,
+    DynamicPartitions,
+    Pools,
+}
+
+impl Table {
+    /// Every table, in the order of the set's trees.
+    pub const ALL: [Self; 12] = [
+        Self::Shapes,
+        Self::Runs,
+        Self::RunEvents,
+        Self::TypeEvents,
+        Self::StatusChanges,
+        Self::Assets,
+        Self::AssetEvents,
+        Self::AssetPartitions,
+        Self::CheckNames,
+        Self::Checks,
+        Self::DynamicPartitions,
+        Self::Pools,
+    ];
+
+    /// The table's name, which its tree carries after the set's.
+    pub const fn name(self) -> &'static str {
+        SCHEMA.tables[self as usize]
+    }
+}
+
+/// The trees that the store opens for a projection set.
+pub static SCHEMA: Schema = Schema {
+    fold_version: FOLD_VERSION,
+    tables: &[
+        "shapes",
+        "runs",
+        "run_events",
+        "type_events",
+        "status_changes",
+        "assets",
+        "asset_events",
+        "asset_partitions",
+        "check_names",
+        "checks",
+        "dynamic_partitions",
+        "pools",
+    ],
+};

@@ -1,0 +1,16 @@
+//! Queries: what Dagster asks, answered from one snapshot at a cost that depends on the answer.
+//!
+//! Projections say which records; the log gives them. A query copies what it returns, so that the
+//! snapshot ends with it.
+
+pub mod assets;
+pub mod checks;
+pub mod dynamic_partitions;
+pub mod events;
+pub mod partitions;
+pub mod pools;
+mod reader;
+pub mod records;
+
+pub use events::StoredEvent;
+pub use reader::{Bounds, Reader, open_record};

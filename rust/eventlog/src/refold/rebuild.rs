@@ -1,0 +1,161 @@
+//! Rebuilding: the other projection set filled beside live writers, then made the live one.
+//!
+//! The set that is not live is emptied and filled in small commits; each leaves its progress in the
+//! meta row, so that a rebuild that died is taken up where it was. The commit that reaches the head
+//! switches, and the old set is emptied in small commits after it.
+
+use std::fs::File;
+
+use super::Progress;
+use crate::error::{Error, Result};
+use crate::log::scan;
+use crate::projection::{FOLD_VERSION, LogSource, Table, Target, fold};
+use crate::query::{Reader, open_record};
+use crate::record::Record;
+use crate::sequence::Sequence;
+use crate::store::{Meta, Outcome, Rebuild, Store, Transaction};
+
+/// Records folded per commit: tens of milliseconds in which other writers wait.
+const RECORDS: usize = 10_000;
+
+/// Rows removed per commit.
+const ROWS: usize = 20_000;
+
+/// Refolds the log into the other set and switches to it; returns the head at the switch.
+///
+/// # Errors
+///
+/// [`Error::RebuildRunning`] while another process rebuilds the store.
+pub fn rebuild(store: &Store, progress: Progress<'_>) -> Result<Sequence> {
+    let _only_one = lock(store)?;
+    begin(store, progress)?;
+    loop {
+        let (at, head, done) = store.write(&|| false, fold_chunk)?;
+        progress("refold", at.get(), head.get())?;
+        if done {
+            empty_other_set(store, progress)?;
+            return Ok(head);
+        }
+    }
+}
+
+fn lock(store: &Store) -> Result<File> {
+    let path = store.directory().join("rebuild");
+    let failed = |source| Error::Io {
+        action: "cannot lock",
+        path: path.clone(),
+        source,
+    };
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::RebuildRunning {
+            path: store.directory().to_owned(),
+        }),
+        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Empties the other set, unless a rebuild of this fold version was under way.
+fn begin(store: &Store, progress: Progress<'_>) -> Result<()> {
+    let meta = store.read(|snapshot| Ok(snapshot.meta().clone()))?;
+    if meta
+        .rebuild
+        .as_ref()
+        .is_some_and(|rebuild| rebuild.fold_version == FOLD_VERSION)
+    {
+        return Ok(());
+    }
+    empty_other_set(store, progress)?;
+    store.write(&|| false, |transaction| {
+        let meta = transaction.meta().clone();
+        let rebuild = Rebuild {
+            target_set: 1 - meta.live_set,
+            fold_version: FOLD_VERSION,
+            next_sequence: 1,
+        };
+        transaction.set_meta(Meta {
+            rebuild: Some(rebuild),
+            ..meta
+        })?;
+        Ok(Outcome::Commit(()))
+    })
+}
+
+/// Folds the next records; switches where they reach the head.
+fn fold_chunk(transaction: &mut Transaction<'_>) -> Result<Outcome<(Sequence, Sequence, bool)>> {
+    let meta = transaction.meta().clone();
+    let Some(rebuild) = meta.rebuild.clone() else {
+        return Err(Error::Refused(
+            "the rebuild was ended by another process".to_owned(),
+        ));
+    };
+    let log = transaction.trees().log;
+    let set = &transaction.trees().sets[usize::from(rebuild.target_set)];
+    let head = Reader::new(transaction.view(), set, log).head()?;
+    let mut at = Sequence::new(rebuild.next_sequence - 1);
+    let mut frames = Vec::with_capacity(RECORDS);
+    for row in scan(transaction.view(), log, at)?.take(RECORDS) {
+        let (sequence, frame) = row?;
+        frames.push((sequence, frame.to_vec()));
+    }
+    let writing = transaction.writing();
+    for (sequence, frame) in &frames {
+        let record: Record<'_> = open_record(*sequence, frame)?;
+        fold(
+            &mut Target::new(writing, set, LogSource::Same(log)),
+            *sequence,
+            &record,
+        )?;
+        at = *sequence;
+    }
+    let done = at >= head;
+    let next = if done {
+        Meta {
+            live_set: rebuild.target_set,
+            fold_version: rebuild.fold_version,
+            rebuild: None,
+            ..meta
+        }
+    } else {
+        Meta {
+            rebuild: Some(Rebuild {
+                next_sequence: at.get() + 1,
+                ..rebuild
+            }),
+            ..meta
+        }
+    };
+    transaction.set_meta(next)?;
+    Ok(Outcome::Commit((at, head, done)))
+}
+
+/// Empties the set that is not live.
+fn empty_other_set(store: &Store, progress: Progress<'_>) -> Result<()> {
+    for (index, table) in Table::ALL.into_iter().enumerate() {
+        progress("empty", index as u64, Table::ALL.len() as u64)?;
+        while store.write(&|| false, |transaction| empty_some(transaction, table))? {}
+    }
+    Ok(())
+}
+
+/// Removes some rows of a table of the other set; true if there may be more.
+fn empty_some(transaction: &mut Transaction<'_>, table: Table) -> Result<Outcome<bool>> {
+    let other = usize::from(1 - transaction.meta().live_set);
+    let tree = transaction.trees().sets[other][table as usize];
+    let mut keys = Vec::new();
+    for row in transaction.view().range(tree, &[], &[])?.take(ROWS) {
+        keys.push(row?.0.to_vec());
+    }
+    if keys.is_empty() {
+        return Ok(Outcome::Nothing(false));
+    }
+    for key in &keys {
+        transaction.delete(tree, key)?;
+    }
+    Ok(Outcome::Commit(keys.len() == ROWS))
+}
