@@ -1,5 +1,33 @@
-"""An event-sourced storage engine for Dagster on LMDB."""
+"""An event-sourced storage engine for Dagster on LMDB.
 
-from dagster_lmdb.event_log_storage import LmdbEventLogStorage as LmdbEventLogStorage
+Names are imported at first use, so that importing the package costs nothing where only the command
+line or an error type is wanted.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dagster_lmdb.errors import LmdbStoreError as LmdbStoreError
+    from dagster_lmdb.event_log_storage import LmdbEventLogStorage as LmdbEventLogStorage
 
 __version__ = "0.1.0"
+
+__all__ = ["LmdbEventLogStorage", "LmdbStoreError", "__version__"]
+
+_HOMES = {
+    "LmdbEventLogStorage": "dagster_lmdb.event_log_storage",
+    "LmdbStoreError": "dagster_lmdb.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

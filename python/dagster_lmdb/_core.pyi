@@ -29,9 +29,19 @@ class MapFullError(LmdbStoreError): ...
 class ReadersFullError(LmdbStoreError): ...
 class DamagedStoreError(LmdbStoreError): ...
 class DamagedRecordError(LmdbStoreError): ...
-class UndecodableEventError(LmdbStoreError): ...
+
+class UndecodableEventError(LmdbStoreError):
+    sequence: int
+
 class RebuildRunningError(LmdbStoreError): ...
-class DuplicatePlannedCheckError(LmdbStoreError): ...
+
+class DuplicatePlannedCheckError(LmdbStoreError):
+    """An evaluation met several planned executions of its run."""
+
+    asset_key: str
+    check: str
+    #: How many planned executions it met.
+    rows: int
 
 #: ``(sequence, entry)``
 Event: TypeAlias = tuple[int, EventLogEntry]
@@ -189,7 +199,10 @@ class EventLog:
         limit: int | None = None,
         ascending: bool = False,
     ) -> Events:
-        """Events of one type, ordered by sequence; bounds exclude. ``job_names``: status changes."""
+        """Events of one type, ordered by sequence; bounds exclude.
+
+        ``job_names`` keeps those of these jobs, for the types that change a run's status.
+        """
     def events_after(
         self, after: int, types: Set[str] | None = None, limit: int | None = None
     ) -> Events:
@@ -306,10 +319,16 @@ class EventLog:
     def commit_word(self) -> int: ...
     def wait_for_commit(self, seen: int, timeout: float) -> int:
         """Blocks until a commit after ``seen`` or the timeout (seconds); returns the word now."""
+    def wake(self) -> None:
+        """Ends a ``wait_for_commit`` of this handle on another thread, or the next one."""
 
     # The store
     def stat(self) -> dict[str, Any]:
-        """Sizes in bytes, rows and pages; versions; see ``dagster-lmdb stat``."""
+        """Sizes in bytes, rows and pages; versions; see ``dagster-lmdb stat``.
+
+        ``head`` is the last record's sequence, 0 in an empty store. A value is a number, a text, a
+        boolean, None, or a mapping of these, such as the rows of each table.
+        """
     def resize(self, map_size: int) -> None: ...
     def tail(
         self, *, after: int = 0, run_id: str | None = None, limit: int = 1000

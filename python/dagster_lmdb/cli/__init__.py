@@ -1,0 +1,56 @@
+"""The command ``dagster-lmdb``: one verb, one file.
+
+A verb's answer goes to standard output, everything about its progress to standard error. The exit
+status is 0 for success and 2 for a store or an argument that cannot be worked with, with one line
+that says why; ``verify`` ends with 1 where it finds something.
+"""
+
+from typing import Any
+
+import click
+
+from dagster_lmdb import __version__
+from dagster_lmdb.cli.rebuild import rebuild
+from dagster_lmdb.cli.resize import resize
+from dagster_lmdb.cli.stat import stat
+from dagster_lmdb.cli.tail import tail
+from dagster_lmdb.cli.verify import verify
+from dagster_lmdb.errors import LmdbStoreError
+
+INTERRUPTED = 130
+
+_EXAMPLES = """\b
+Examples:
+  dagster-lmdb stat /var/lib/dagster/history
+  dagster-lmdb tail /var/lib/dagster/history --follow
+  dagster-lmdb verify /var/lib/dagster/history
+"""
+
+
+class CannotGoOnError(click.ClickException):
+    """A refusal of the store, in one line."""
+
+    exit_code = 2
+
+
+class _Verbs(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LmdbStoreError as error:
+            raise CannotGoOnError(str(error)) from error
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=_Verbs, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dagster-lmdb")
+def main() -> None:
+    """Look into a store of dagster-lmdb, check it, and mend it.
+
+    DIR is the directory that dagster.yaml names as base_dir.
+    """
+
+
+for _verb in (verify, rebuild, stat, tail, resize):
+    main.add_command(_verb)
