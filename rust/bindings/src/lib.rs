@@ -2,6 +2,11 @@
 
 use pyo3::pymodule;
 
+pub mod codec;
+
 /// The engine behind `dagster_lmdb`.
 #[pymodule]
-mod _core {}
+mod _core {
+    #[pymodule_export]
+    use crate::codec::ShapeTable;
+}

@@ -1,0 +1,655 @@
+//! Bodies to Python values: what `deserialize_value` gives for the JSON that a body stands for.
+//!
+//! Values are built bottom-up as json's object hook sees them. A [`Page`] reads many bodies inside
+//! one set of Dagster's deserializing contexts. As soon as a body holds something Dagster does not
+//! know, the rest of its objects are Dagster's to unpack, with the context that keeps account of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use eventlog::value::{Error, Facet, MAX_DEPTH, Reader, ShapeKind, ShapeSource, Token};
+use pyo3::exceptions::{PyRecursionError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::{Bound, PyAny, PyAnyMethods, PyErr, PyResult, Python};
+use pyo3::types::{
+    PyDict, PyDictMethods, PyFloat, PyFrozenSet, PyInt, PyList, PyListMethods, PySet, PySetMethods,
+    PyString, PyStringMethods, PyTuple,
+};
+
+use super::call::{Level, call_with_names};
+use super::construct::{Entry, FieldUnpack, Native, ReadPlan};
+use super::dagster::Dagster;
+use super::hash::NumberMap;
+use super::registry::Codec;
+
+/// Keys longer than this are unlikely to come again.
+const LONGEST_CACHED_KEY: usize = 64;
+const CACHED_KEYS: usize = 4096;
+
+/// Many bodies, read one after the other.
+pub struct Page<'a, 'py> {
+    py: Python<'py>,
+    codec: &'a Codec,
+    dagster: &'static Dagster,
+    shapes: &'a dyn ShapeSource,
+    plans: NumberMap<Arc<ReadPlan>>,
+    keys: HashMap<Box<str>, Bound<'py, PyString>>,
+    /// The last string made of each facet.
+    facet_strings: Vec<Option<Bound<'py, PyString>>>,
+    /// Values of the objects that are being read.
+    stack: Vec<Bound<'py, PyAny>>,
+}
+
+/// Decodes one body; for several, `with_page` costs less.
+pub fn decode<'py>(
+    py: Python<'py>,
+    codec: &Codec,
+    body: &[u8],
+    facets: &[Option<Facet<'_>>],
+    shapes: &dyn ShapeSource,
+) -> PyResult<Bound<'py, PyAny>> {
+    with_page(py, codec, shapes, |page| page.decode(body, facets))
+}
+
+/// Runs `read` inside the contexts in which Dagster deserializes.
+pub fn with_page<'py, T>(
+    py: Python<'py>,
+    codec: &Codec,
+    shapes: &dyn ShapeSource,
+    read: impl FnOnce(&mut Page<'_, 'py>) -> PyResult<T>,
+) -> PyResult<T> {
+    let dagster = Dagster::get(py)?;
+    let silence = dagster.disable_dagster_warnings.bind(py).call0()?;
+    let types = codec.object_type_map.bind(py);
+    let names = dagster.contextual_namespace.bind(py).call1((types,))?;
+    inside(&silence, || {
+        inside(&names, || {
+            read(&mut Page {
+                py,
+                codec,
+                dagster,
+                shapes,
+                plans: NumberMap::default(),
+                keys: HashMap::new(),
+                facet_strings: Vec::new(),
+                stack: Vec::new(),
+            })
+        })
+    })
+}
+
+/// A `with` statement.
+fn inside<T>(context: &Bound<'_, PyAny>, run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    let py = context.py();
+    context.call_method0(intern!(py, "__enter__"))?;
+    let result = run();
+    let leave = intern!(py, "__exit__");
+    match &result {
+        Ok(_) => context.call_method1(leave, (py.None(), py.None(), py.None()))?,
+        Err(error) => {
+            let arguments = (error.get_type(py), error.value(py), error.traceback(py));
+            // These contexts never swallow an error; one of their own would hide the cause.
+            let _ = context.call_method1(leave, arguments);
+            return result;
+        }
+    };
+    result
+}
+
+impl<'py> Page<'_, 'py> {
+    /// The value of a body whose record has these facets.
+    pub fn decode(
+        &mut self,
+        body: &[u8],
+        facets: &[Option<Facet<'_>>],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.stack.clear();
+        let mut decoder = Decoder {
+            reader: Reader::new(body),
+            facets,
+            context: None,
+            depth: 0,
+            page: self,
+        };
+        let value = decoder.value()?;
+        decoder.reader.end().map_err(damaged)?;
+        decoder.finish(value)
+    }
+
+    fn plan(&mut self, ordinal: u32) -> PyResult<Arc<ReadPlan>> {
+        let number = ordinal as usize;
+        if let Some(plan) = self.plans.get(&number) {
+            return Ok(Arc::clone(plan));
+        }
+        let shape = self
+            .shapes
+            .shape(ordinal)
+            .ok_or(Error::UnknownShape(ordinal));
+        let plan = self.codec.read_plan(self.py, &shape.map_err(damaged)?)?;
+        self.plans.insert(number, Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    fn key(&mut self, key: &str) -> Bound<'py, PyString> {
+        if let Some(cached) = self.keys.get(key) {
+            return cached.clone();
+        }
+        let string = PyString::new(self.py, key);
+        if key.len() <= LONGEST_CACHED_KEY && self.keys.len() < CACHED_KEYS {
+            self.keys.insert(key.into(), string.clone());
+        }
+        string
+    }
+
+    fn facet_string(&mut self, index: usize, text: &str) -> Bound<'py, PyString> {
+        if self.facet_strings.len() <= index {
+            self.facet_strings.resize(index + 1, None);
+        }
+        let cached = &mut self.facet_strings[index];
+        match cached {
+            Some(string) if string.to_str().is_ok_and(|it| it == text) => string.clone(),
+            _ => cached.insert(PyString::new(self.py, text)).clone(),
+        }
+    }
+}
+
+/// The error for a body that is not one.
+fn damaged(error: Error) -> PyErr {
+    match error {
+        Error::TooDeep => PyRecursionError::new_err(error.to_string()),
+        _ => PyValueError::new_err(error.to_string()),
+    }
+}
+
+/// One body being read.
+struct Decoder<'p, 'b, 'a, 'py> {
+    page: &'p mut Page<'a, 'py>,
+    reader: Reader<'b>,
+    facets: &'p [Option<Facet<'p>>],
+    /// Dagster's context, made when something first needs it, and its set of unknown values.
+    context: Option<(Bound<'py, PyAny>, Bound<'py, PySet>)>,
+    depth: usize,
+}
+
+/// The values of an object on the page's stack, above a place for its class.
+struct Fields<'f> {
+    base: usize,
+    count: usize,
+    /// Numbers of the fields that are not there, ascending.
+    absent: &'f [usize],
+    /// The field whose metadata is a dict already.
+    ready: Option<usize>,
+}
+
+impl Fields<'_> {
+    fn place(&self, field: usize) -> Option<usize> {
+        match self.absent.binary_search(&field) {
+            Ok(_) => None,
+            Err(before) => Some(self.base + 1 + field - before),
+        }
+    }
+}
+
+impl<'py> Decoder<'_, '_, '_, 'py> {
+    fn value(&mut self) -> PyResult<Bound<'py, PyAny>> {
+        let token = self.reader.token().map_err(damaged)?;
+        self.value_of(token)
+    }
+
+    fn value_of(&mut self, token: Token<'_>) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.page.py;
+        Ok(match token {
+            Token::Str(text) => PyString::new(py, text).into_any(),
+            Token::Nil => py.None().into_bound(py),
+            Token::Bool(value) => pyo3::types::PyBool::new(py, value).to_owned().into_any(),
+            Token::Int(value) => PyInt::new(py, value).into_any(),
+            Token::UInt(value) => PyInt::new(py, value).into_any(),
+            Token::Float(value) => PyFloat::new(py, value).into_any(),
+            Token::BigInt(decimal) => py.get_type::<PyInt>().call1((decimal,))?,
+            Token::Surrogates(bytes) => self.surrogates(bytes)?.into_any(),
+            Token::Facet(index) => {
+                let facet = self.facets.get(index as usize).copied().flatten();
+                match facet.ok_or(Error::BadFacet(index)).map_err(damaged)? {
+                    Facet::Str(text) => self.page.facet_string(index as usize, text).into_any(),
+                    Facet::Float(value) => PyFloat::new(py, value).into_any(),
+                }
+            }
+            Token::Absent => return Err(damaged(Error::MisplacedAbsent)),
+            Token::Enum(ordinal) => self.enum_member(ordinal)?,
+            Token::Array(_)
+            | Token::Map(_)
+            | Token::Object { .. }
+            | Token::Set(_)
+            | Token::FrozenSet(_)
+            | Token::MappingItems(_) => self.collection(token)?,
+        })
+    }
+
+    fn collection(&mut self, token: Token<'_>) -> PyResult<Bound<'py, PyAny>> {
+        let _level = Level::enter(self.page.py)?;
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(damaged(Error::TooDeep));
+        }
+        let value = match token {
+            Token::Object { ordinal, fields } => self.object(ordinal, fields)?,
+            Token::Map(length) => self.dict(length)?,
+            Token::Set(length) => {
+                let items = self.list(length)?;
+                PySet::new(self.page.py, &items)?.into_any()
+            }
+            Token::FrozenSet(length) => {
+                let items = self.list(length)?;
+                PyFrozenSet::new(self.page.py, &items)?.into_any()
+            }
+            Token::MappingItems(pairs) => self.mapping_items(pairs)?,
+            Token::Array(length) => self.list(length)?.into_any(),
+            other => return self.value_of(other),
+        };
+        self.depth -= 1;
+        Ok(value)
+    }
+
+    fn list(&mut self, length: usize) -> PyResult<Bound<'py, PyList>> {
+        let base = self.page.stack.len();
+        for _ in 0..length {
+            let item = self.value()?;
+            self.page.stack.push(item);
+        }
+        PyList::new(self.page.py, self.page.stack.drain(base..))
+    }
+
+    fn dict(&mut self, length: usize) -> PyResult<Bound<'py, PyAny>> {
+        let dict = PyDict::new(self.page.py);
+        let mut special = false;
+        for _ in 0..length {
+            let key = match self.reader.key().map_err(damaged)? {
+                Token::Str(key) => {
+                    special |= is_special(key);
+                    self.page.key(key)
+                }
+                Token::Surrogates(bytes) => self.surrogates(bytes)?,
+                _ => return Err(damaged(Error::BadKey)),
+            };
+            dict.set_item(key, self.value()?)?;
+        }
+        if special {
+            return self.unpacked_by_dagster(&dict);
+        }
+        Ok(dict.into_any())
+    }
+
+    fn mapping_items(&mut self, pairs: usize) -> PyResult<Bound<'py, PyAny>> {
+        let base = self.page.stack.len();
+        for _ in 0..pairs * 2 {
+            let value = self.value()?;
+            self.page.stack.push(value);
+        }
+        let dict = PyDict::new(self.page.py);
+        for pair in 0..pairs {
+            let key = self.page.stack[base + 2 * pair].clone();
+            let value = self.page.stack[base + 2 * pair + 1].clone();
+            dict.set_item(self.unpacked_again(key)?, self.unpacked_again(value)?)?;
+        }
+        self.page.stack.truncate(base);
+        Ok(dict.into_any())
+    }
+
+    /// Dagster unpacks keys and values of a mapping once more, which only lists and dicts notice.
+    fn unpacked_again(&mut self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if !value.is_instance_of::<PyList>() && !value.is_instance_of::<PyDict>() {
+            return Ok(value);
+        }
+        let py = self.page.py;
+        let context = self.context()?.clone();
+        let arguments = (value, self.page.codec.whitelist_map.bind(py), context);
+        self.page
+            .dagster
+            .inner_unpack_value
+            .bind(py)
+            .call1(arguments)
+    }
+
+    fn surrogates(&self, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+        let encoded = pyo3::types::PyBytes::new(self.page.py, bytes);
+        let decoded = encoded.call_method1(
+            intern!(self.page.py, "decode"),
+            (
+                intern!(self.page.py, "utf-8"),
+                intern!(self.page.py, "surrogatepass"),
+            ),
+        );
+        let decoded = decoded.map_err(|_| damaged(Error::BadString))?;
+        Ok(decoded.cast_into::<PyString>()?)
+    }
+
+    fn enum_member(&mut self, ordinal: u32) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.page.py;
+        let plan = self.page.plan(ordinal)?;
+        if plan.shape.kind != ShapeKind::Enum {
+            return Err(damaged(Error::WrongKind(ordinal)));
+        }
+        if let Some(member) = &plan.member {
+            return Ok(member.bind(py).clone());
+        }
+        let dict = PyDict::new(py);
+        dict.set_item(intern!(py, "__enum__"), &plan.shape.name)?;
+        self.unpacked_by_dagster(&dict)
+    }
+
+    fn object(&mut self, ordinal: u32, count: usize) -> PyResult<Bound<'py, PyAny>> {
+        let plan = self.page.plan(ordinal)?;
+        if plan.shape.kind != ShapeKind::Object {
+            return Err(damaged(Error::WrongKind(ordinal)));
+        }
+        let expected = plan.shape.fields.len();
+        if expected != count {
+            let found = count;
+            return Err(damaged(Error::FieldCount {
+                ordinal,
+                expected,
+                found,
+            }));
+        }
+        let metadata = plan.native.as_ref().and_then(Native::metadata);
+        let base = self.page.stack.len();
+        let place_of_class = self.page.py.None().into_bound(self.page.py);
+        self.page.stack.push(place_of_class);
+        let mut absent = Vec::new();
+        let mut ready = None;
+        for field in 0..count {
+            let value = match self.reader.token().map_err(damaged)? {
+                Token::Absent => {
+                    absent.push(field);
+                    continue;
+                }
+                Token::Array(length) if metadata == Some(field) => {
+                    let (value, is_dict) = self.metadata(length)?;
+                    ready = is_dict.then_some(field);
+                    value
+                }
+                token => self.value_of(token)?,
+            };
+            self.page.stack.push(value);
+        }
+        let fields = Fields {
+            base,
+            count,
+            absent: &absent,
+            ready,
+        };
+        let object = match &plan.native {
+            Some(native) => self.construct(&plan, native, &fields)?,
+            None => self.construct_by_dagster(&plan, &fields)?,
+        };
+        self.page.stack.truncate(base);
+        Ok(object)
+    }
+
+    /// The object of a class that Dagster would build by calling it with its fields.
+    fn construct(
+        &mut self,
+        plan: &ReadPlan,
+        native: &Native,
+        fields: &Fields<'_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.page.py;
+        let stack = &self.page.stack;
+        let idle = native.idle.holds(|field| {
+            let place = fields.place(field)?;
+            Some(native.idle.asks(field, &stack[place]))
+        });
+        let target = native.target(py)?;
+        let (Some(target), true, false) = (target, idle, self.saw_unknown()) else {
+            return self.construct_by_dagster(plan, fields);
+        };
+        self.unpack_fields(native, fields)?;
+        let some_names;
+        let names = if fields.absent.is_empty() {
+            native.all_names.bind(py)
+        } else {
+            let there =
+                (0..fields.count).filter(|field| fields.absent.binary_search(field).is_err());
+            let there: Vec<_> = there.map(|field| &native.names[field]).collect();
+            some_names = PyTuple::new(py, there)?;
+            &some_names
+        };
+        let result = match &target.new {
+            Some(new) => {
+                self.page.stack[fields.base] = target.class.bind(py).clone();
+                call_with_names(new.bind(py), &self.page.stack[fields.base..], names)
+            }
+            None => {
+                let values = &self.page.stack[fields.base + 1..];
+                call_with_names(target.class.bind(py), values, names)
+            }
+        };
+        match result {
+            // Dagster fails in the same way and then asks the serializer to recover.
+            Err(_) if native.recovers => self.construct_by_dagster(plan, fields),
+            result => result,
+        }
+    }
+
+    /// Runs the field serializers on their values, in the order of the fields.
+    fn unpack_fields(&mut self, native: &Native, fields: &Fields<'_>) -> PyResult<()> {
+        let py = self.page.py;
+        let calls = |(field, unpack): &&(usize, FieldUnpack)| {
+            matches!(unpack, FieldUnpack::Call(_)) || fields.ready != Some(*field)
+        };
+        let Some((first, _)) = native.unpacks.iter().find(calls) else {
+            return Ok(());
+        };
+        for field in *first..fields.count {
+            let Some(place) = fields.place(field) else {
+                continue;
+            };
+            let value = self.page.stack[place].clone();
+            let unpack = native.unpacks.iter().find(|(number, _)| *number == field);
+            let unpacked = match unpack {
+                Some((_, FieldUnpack::Call(unpack))) => {
+                    self.call_unpack(unpack.bind(py).clone(), value)?
+                }
+                Some((_, FieldUnpack::Metadata)) if fields.ready != Some(field) => {
+                    metadata_by_label(&value)?
+                }
+                // A field serializer may have met something unknown.
+                None if self.saw_unknown() => self
+                    .context()?
+                    .call_method1(intern!(py, "assert_no_unknown_values"), (value,))?,
+                _ => continue,
+            };
+            self.page.stack[place] = unpacked;
+        }
+        Ok(())
+    }
+
+    fn call_unpack(
+        &mut self,
+        unpack: Bound<'py, PyAny>,
+        value: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.page.py;
+        let kwargs = PyDict::new(py);
+        kwargs.set_item(intern!(py, "whitelist_map"), &self.page.codec.whitelist_map)?;
+        kwargs.set_item(intern!(py, "context"), self.context()?)?;
+        unpack.call((value,), Some(&kwargs))
+    }
+
+    /// Hands an object to Dagster as the dict that json would have read.
+    fn construct_by_dagster(
+        &mut self,
+        plan: &ReadPlan,
+        fields: &Fields<'_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.page.py;
+        let dict = PyDict::new(py);
+        for entry in &plan.entries {
+            match entry {
+                Entry::Field(field, key) => {
+                    let Some(place) = fields.place(*field) else {
+                        continue;
+                    };
+                    let value = self.page.stack[place].clone();
+                    if fields.ready == Some(*field) {
+                        dict.set_item(key, self.metadata_entries(value.cast()?)?)?;
+                    } else {
+                        dict.set_item(key, value)?;
+                    }
+                }
+                Entry::Constant(key, value) => dict.set_item(key, value)?,
+                Entry::Fresh(key, text) => {
+                    let value = self.page.dagster.json_loads.bind(py).call1((text,))?;
+                    dict.set_item(key, value)?;
+                }
+            }
+        }
+        self.unpacked_by_dagster(&dict)
+    }
+
+    fn unpacked_by_dagster(&mut self, dict: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.page.py;
+        let context = self.context()?.clone();
+        let arguments = (dict, self.page.codec.whitelist_map.bind(py), context);
+        self.page.dagster.unpack_object.bind(py).call1(arguments)
+    }
+
+    /// Metadata from its list of entries: a dict (true) where that is all that would be left of the
+    /// entries, else the list.
+    fn metadata(&mut self, length: usize) -> PyResult<(Bound<'py, PyAny>, bool)> {
+        let py = self.page.py;
+        let dict = PyDict::new(py);
+        for done in 0..length {
+            let token = self.reader.token().map_err(damaged)?;
+            if let Token::Object { ordinal, fields: 3 } = token
+                && self.page.plan(ordinal)?.is_metadata_entry()
+                && !self.saw_unknown()
+            {
+                let base = self.page.stack.len();
+                let place_of_class = py.None().into_bound(py);
+                self.page.stack.push(place_of_class);
+                for _ in 0..3 {
+                    let value = self.value()?;
+                    self.page.stack.push(value);
+                }
+                let plain = self.is_plain_entry(base, &dict)?;
+                if plain {
+                    let label = self.page.stack[base + 3].clone();
+                    let value = self.page.stack[base + 2].clone();
+                    self.page.stack.truncate(base);
+                    dict.set_item(label, value)?;
+                    continue;
+                }
+                let plan = self.page.plan(ordinal)?;
+                let fields = Fields {
+                    base,
+                    count: 3,
+                    absent: &[],
+                    ready: None,
+                };
+                let entry = self.construct_by_dagster(&plan, &fields)?;
+                self.page.stack.truncate(base);
+                return Ok((
+                    self.rest_of_entries(&dict, entry, length - done - 1)?,
+                    false,
+                ));
+            }
+            let entry = self.value_of(token)?;
+            return Ok((
+                self.rest_of_entries(&dict, entry, length - done - 1)?,
+                false,
+            ));
+        }
+        Ok((dict.into_any(), true))
+    }
+
+    /// Whether the entry on the stack (description, entry_data, label) is no more than its label and
+    /// its value, which its class would keep as they are.
+    fn is_plain_entry(&self, base: usize, dict: &Bound<'py, PyDict>) -> PyResult<bool> {
+        let [description, value, label] = &self.page.stack[base + 1..base + 4] else {
+            return Ok(false);
+        };
+        Ok(description.is_none()
+            && !self.saw_unknown()
+            && label.is_exact_instance_of::<PyString>()
+            && self.page.dagster.is_metadata_value(value)?
+            && !dict.contains(label)?)
+    }
+
+    fn rest_of_entries(
+        &mut self,
+        dict: &Bound<'py, PyDict>,
+        entry: Bound<'py, PyAny>,
+        left: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let entries = self.metadata_entries(dict)?;
+        entries.append(entry)?;
+        for _ in 0..left {
+            entries.append(self.value()?)?;
+        }
+        Ok(entries.into_any())
+    }
+
+    /// The entries that a dict of metadata was read from.
+    fn metadata_entries(&self, dict: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyList>> {
+        let py = self.page.py;
+        let entries = PyList::empty(py);
+        let deserializers = self.page.codec.object_deserializers.bind(py);
+        for (label, value) in dict {
+            let serializer = deserializers.as_any().get_item("EventMetadataEntry")?;
+            let kwargs = PyDict::new(py);
+            kwargs.set_item("description", py.None())?;
+            kwargs.set_item("entry_data", value)?;
+            kwargs.set_item("label", label)?;
+            entries.append(serializer.getattr("klass")?.call((), Some(&kwargs))?)?;
+        }
+        Ok(entries)
+    }
+
+    fn context(&mut self) -> PyResult<&Bound<'py, PyAny>> {
+        if self.context.is_none() {
+            let py = self.page.py;
+            let context = self.page.dagster.unpack_context.bind(py).call0()?;
+            let observed = context.getattr(intern!(py, "observed_unknown_serdes_values"))?;
+            self.context = Some((context, observed.cast_into()?));
+        }
+        match &self.context {
+            Some((context, _)) => Ok(context),
+            None => Err(PyValueError::new_err("no context")),
+        }
+    }
+
+    fn saw_unknown(&self) -> bool {
+        let context = self.context.as_ref();
+        context.is_some_and(|(_, observed)| !observed.is_empty())
+    }
+
+    fn finish(self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        match &self.context {
+            Some((context, _)) => context.call_method1("finalize_unpack", (value,)),
+            None => Ok(value),
+        }
+    }
+}
+
+/// Whether json's object hook would look twice at a dict with this key.
+fn is_special(key: &str) -> bool {
+    matches!(
+        key,
+        "__class__" | "__enum__" | "__set__" | "__frozenset__" | "__mapping_items__"
+    )
+}
+
+/// What `MetadataFieldSerializer.unpack` makes of a list of entries.
+fn metadata_by_label<'py>(entries: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = entries.py();
+    let dict = PyDict::new(py);
+    for entry in entries.try_iter()? {
+        let entry = entry?;
+        dict.set_item(
+            entry.getattr(intern!(py, "label"))?,
+            entry.getattr(intern!(py, "entry_data"))?,
+        )?;
+    }
+    Ok(dict.into_any())
+}
