@@ -91,6 +91,12 @@ pub enum Error {
     )]
     MapFull { path: PathBuf, map_size: usize },
 
+    /// The map does not fit into what the process may address.
+    #[error(
+        "cannot map {map_size} bytes of {path}: the process's address space is limited; raise the limit (ulimit -v), or create the store with a smaller map_size"
+    )]
+    NoAddressSpace { path: PathBuf, map_size: usize },
+
     /// Every reader slot is taken.
     #[error(
         "all {max_readers} reader slots of {path} are taken by live processes; close some, or stop every process and open the store with a larger max_readers"

@@ -15,74 +15,17 @@ use std::ptr;
 
 use lmdb_master_sys as ffi;
 
-/// A failed LMDB call: which one, and LMDB's or the system's code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LmdbError {
-    /// The LMDB function that failed.
-    pub operation: &'static str,
-    /// A negative `MDB_` code, or a positive `errno`.
-    pub code: i32,
-}
-
-impl std::fmt::Display for LmdbError {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // SAFETY: mdb_strerror returns a static or thread-local NUL-terminated string for any code.
-        let text = unsafe { CStr::from_ptr(ffi::mdb_strerror(self.code)) };
-        write!(formatter, "{}: {}", self.operation, text.to_string_lossy())
-    }
-}
-
-impl std::error::Error for LmdbError {}
-
-impl LmdbError {
-    /// The map has no room for another page.
-    pub fn is_map_full(&self) -> bool {
-        self.code == ffi::MDB_MAP_FULL
-    }
-
-    /// Every reader slot of the lock file is taken.
-    pub fn is_readers_full(&self) -> bool {
-        self.code == ffi::MDB_READERS_FULL
-    }
-
-    /// Another process has made the map larger than this process mapped it.
-    pub fn is_map_resized(&self) -> bool {
-        self.code == ffi::MDB_MAP_RESIZED
-    }
-
-    /// The file system has no room, or the process may write no further.
-    pub fn is_disk_full(&self) -> bool {
-        matches!(self.code, libc::ENOSPC | libc::EDQUOT | libc::EFBIG)
-    }
-
-    /// The operating system refused access.
-    pub fn is_permission(&self) -> bool {
-        matches!(self.code, libc::EACCES | libc::EPERM)
-    }
-
-    /// The transaction has failed before, and can only be aborted.
-    pub fn is_bad_transaction(&self) -> bool {
-        self.code == ffi::MDB_BAD_TXN
-    }
-
-    /// The environment is unusable until it is opened again.
-    pub fn is_fatal(&self) -> bool {
-        self.code == ffi::MDB_PANIC
-    }
-
-    /// The data file is not an LMDB file, or its pages contradict each other.
-    pub fn is_corruption(&self) -> bool {
-        matches!(
-            self.code,
-            ffi::MDB_CORRUPTED
-                | ffi::MDB_INVALID
-                | ffi::MDB_PAGE_NOTFOUND
-                | ffi::MDB_VERSION_MISMATCH
-        )
-    }
-}
+pub use super::lmdb_error::LmdbError;
+pub use super::range::{Range, after_prefix};
 
 type Result<T> = std::result::Result<T, LmdbError>;
+
+/// LMDB's or the system's words for a code.
+pub(super) fn message(code: c_int) -> String {
+    // SAFETY: mdb_strerror returns a static or thread-local NUL-terminated string for any code.
+    let text = unsafe { CStr::from_ptr(ffi::mdb_strerror(code)) };
+    text.to_string_lossy().into_owned()
+}
 
 fn check(operation: &'static str, code: c_int) -> Result<()> {
     if code == 0 {
@@ -480,22 +423,12 @@ impl<'t> View<'t> {
 
     /// Rows with `lower <= key < upper`, ascending. O(log rows + rows returned).
     pub fn range(&self, tree: Tree, lower: &[u8], upper: &[u8]) -> Result<Range<'t>> {
-        Ok(Range {
-            cursor: self.cursor(tree)?,
-            start: Some(lower.to_vec()),
-            end: upper.to_vec(),
-            backward: false,
-        })
+        Ok(Range::ascending(self.cursor(tree)?, lower, upper))
     }
 
     /// Rows with `lower <= key < upper`, descending. O(log rows + rows returned).
     pub fn range_backward(&self, tree: Tree, lower: &[u8], upper: &[u8]) -> Result<Range<'t>> {
-        Ok(Range {
-            cursor: self.cursor(tree)?,
-            start: Some(upper.to_vec()),
-            end: lower.to_vec(),
-            backward: true,
-        })
+        Ok(Range::descending(self.cursor(tree)?, lower, upper))
     }
 
     /// Rows whose key begins with `prefix`, ascending.
@@ -529,18 +462,6 @@ impl<'t> View<'t> {
             entries: stat.ms_entries,
         })
     }
-}
-
-/// The smallest key above every key that begins with `prefix`; empty means "no such key".
-pub fn after_prefix(prefix: &[u8]) -> Vec<u8> {
-    let mut end = prefix.to_vec();
-    while let Some(last) = end.pop() {
-        if last < 0xFF {
-            end.push(last + 1);
-            break;
-        }
-    }
-    end
 }
 
 /// A key and its value.
@@ -609,41 +530,6 @@ impl Drop for Cursor<'_> {
     fn drop(&mut self) {
         // SAFETY: the cursor is open, and 't keeps its transaction live until here.
         unsafe { ffi::mdb_cursor_close(self.raw) }
-    }
-}
-
-/// Rows of a range in key order, ascending or descending.
-#[derive(Debug)]
-pub struct Range<'t> {
-    cursor: Cursor<'t>,
-    /// Where the scan begins, until it has.
-    start: Option<Vec<u8>>,
-    end: Vec<u8>,
-    backward: bool,
-}
-
-impl<'t> Iterator for Range<'t> {
-    type Item = Result<Row<'t>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let row = match (self.start.take(), self.backward) {
-            (Some(start), false) => self.cursor.seek(&start),
-            (Some(start), true) => self.cursor.seek_below(&start),
-            (None, false) => self.cursor.next(),
-            (None, true) => self.cursor.previous(),
-        };
-        match row {
-            Err(error) => Some(Err(error)),
-            Ok(None) => None,
-            Ok(Some((key, value))) => {
-                let inside = if self.backward {
-                    key >= self.end.as_slice()
-                } else {
-                    self.end.is_empty() || key < self.end.as_slice()
-                };
-                inside.then_some(Ok((key, value)))
-            }
-        }
     }
 }
 

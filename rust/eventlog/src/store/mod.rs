@@ -1,8 +1,11 @@
 //! The store on its host: one LMDB environment, who may open it, and how its commits are serialised.
 
+mod environment;
 mod filesystem;
 mod gate;
+mod inspect;
 pub mod lmdb;
+mod lmdb_error;
 mod meta;
 mod namespace;
 mod open;
@@ -10,6 +13,8 @@ mod opened;
 mod os;
 mod pages;
 mod queue;
+mod range;
+mod refusal;
 mod registry;
 #[allow(clippy::module_inception)]
 mod store;

@@ -5,8 +5,7 @@
 //! readers, opening it anew after a fatal error. Shared by every handle of the process on one
 //! directory. Only `store` calls this.
 
-use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,10 +13,11 @@ use std::time::{Duration, Instant};
 use super::gate::{Gate, Inside, Live};
 use super::lmdb::LmdbError;
 use super::namespace::Presence;
-use super::open::{self, Schema};
-use super::os::{self, ProcessMark};
-use super::queue::{LockError, Queue, WriterLock};
-use super::registry::{self, Key};
+use super::open::{self, OpenOptions, Place, Schema};
+use super::os::ProcessMark;
+use super::queue::{Queue, WriterLock};
+use super::refusal::{failed, not_locked};
+use super::registry::registry;
 use crate::error::{Error, Result};
 
 /// How often a writer looks for readers that died.
@@ -27,13 +27,12 @@ const TRIES: u32 = 8;
 
 /// A store as this process has it open.
 pub struct Opened {
-    pub key: Key,
-    pub directory: PathBuf,
-    pub schema: &'static Schema,
-    pub max_readers: u32,
-    pub queue: Arc<Queue>,
+    place: Place,
+    schema: &'static Schema,
+    max_readers: u32,
+    queue: Arc<Queue>,
     /// Whether the store was relaxed at the last look; the meta row is checked in each commit.
-    pub relaxed: AtomicBool,
+    relaxed: AtomicBool,
     cleared: Mutex<Instant>,
     opened_by: ProcessMark,
     /// None only while it is dropped.
@@ -43,26 +42,41 @@ pub struct Opened {
 
 impl Opened {
     pub fn new(
-        key: Key,
-        directory: PathBuf,
+        place: Place,
         schema: &'static Schema,
-        max_readers: u32,
+        options: &OpenOptions,
         queue: Queue,
         presence: Presence,
         live: Live,
+        relaxed: bool,
     ) -> Self {
         Self {
-            key,
-            directory,
+            place,
             schema,
-            max_readers,
+            max_readers: options.max_readers.max(1),
             queue: Arc::new(queue),
-            relaxed: AtomicBool::new(false),
+            relaxed: AtomicBool::new(relaxed),
             cleared: Mutex::new(Instant::now()),
             opened_by: ProcessMark::here(),
             gate: Some(Gate::new(live)),
             _presence: presence,
         }
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.place.path
+    }
+
+    pub fn schema(&self) -> &'static Schema {
+        self.schema
+    }
+
+    pub fn max_readers(&self) -> u32 {
+        self.max_readers
+    }
+
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
     }
 
     fn gate(&self) -> &Gate {
@@ -77,7 +91,7 @@ impl Opened {
             }
             self.alone(|live| -> Result<()> {
                 if live.is_none() {
-                    *live = Some(open::environment(self)?);
+                    *live = Some(open::reopen(self)?);
                 }
                 Ok(())
             })??;
@@ -86,7 +100,7 @@ impl Opened {
 
     fn alone<R>(&self, work: impl FnOnce(&mut Option<Live>) -> R) -> Result<R> {
         self.gate().alone(work).map_err(|_| Error::Reentered {
-            path: self.directory.clone(),
+            path: self.directory().into(),
         })
     }
 
@@ -96,7 +110,7 @@ impl Opened {
             if live.as_ref().is_some_and(|live| live.serial == serial) {
                 // Closed before the next is opened: closing drops the process's locks on the file.
                 *live = None;
-                *live = Some(open::environment(self)?);
+                *live = Some(open::reopen(self)?);
             }
             Ok(())
         })?
@@ -141,17 +155,9 @@ impl Opened {
 
     /// Takes the writer lock.
     pub fn lock(&self, interrupted: &dyn Fn() -> bool) -> Result<WriterLock<'_>> {
-        self.queue.lock(interrupted).map_err(|error| match error {
-            LockError::Interrupted => Error::Interrupted,
-            LockError::Reentered => Error::Reentered {
-                path: self.directory.clone(),
-            },
-            LockError::Io(source) => Error::Io {
-                action: "cannot take the writer lock of",
-                path: self.directory.clone(),
-                source,
-            },
-        })
+        self.queue
+            .lock(interrupted)
+            .map_err(|error| not_locked(self.directory(), error))
     }
 
     /// Frees the slots of readers that died, now and then.
@@ -166,18 +172,9 @@ impl Opened {
 
     /// An error of LMDB in the terms of the store.
     pub fn failure(&self, error: LmdbError) -> Error {
-        let path = self.directory.clone();
-        if error.is_map_full() {
-            let map_size = self.map_size().unwrap_or_default();
-            Error::MapFull { path, map_size }
-        } else if error.is_readers_full() {
-            Error::ReadersFull {
-                path,
-                max_readers: self.max_readers,
-            }
-        } else {
-            failure(path, error)
-        }
+        let inside = self.gate().enter();
+        let environment = inside.as_ref().map(|inside| inside.live().environment());
+        failed(self.directory(), environment, error)
     }
 
     /// An error of a transaction's body in the terms of the store.
@@ -186,11 +183,6 @@ impl Opened {
             Error::Storage(error) => self.failure(error),
             other => other,
         }
-    }
-
-    fn map_size(&self) -> Option<usize> {
-        let inside = self.gate().enter()?;
-        Some(inside.live().environment().info().ok()?.map_size)
     }
 
     pub fn set_relaxed(&self, relaxed: bool) {
@@ -207,50 +199,9 @@ impl Drop for Opened {
         let gate = self.gate.take();
         if self.opened_by == ProcessMark::here() {
             drop(gate);
-            registry::registry().closed(self.key);
+            registry().closed(self.place.key);
         } else {
             std::mem::forget(gate);
         }
     }
-}
-
-/// An error of LMDB in the terms of the store at `path`, where only the code tells.
-pub fn failure(path: PathBuf, error: LmdbError) -> Error {
-    let system = || io::Error::from_raw_os_error(error.code);
-    if error.is_disk_full() {
-        Error::DiskFull {
-            path,
-            source: system(),
-        }
-    } else if error.code == libc::EIO {
-        // LMDB says EIO for a write that came back short, as it does where the room ends.
-        let source = system();
-        if has_no_room(&path) {
-            Error::DiskFull { path, source }
-        } else {
-            Error::DiskFailed { path, source }
-        }
-    } else if error.is_permission() {
-        Error::Permission {
-            path,
-            source: system(),
-        }
-    } else if error.is_corruption() {
-        Error::Damaged {
-            path,
-            reason: error.to_string(),
-        }
-    } else {
-        Error::Lmdb {
-            path,
-            source: error,
-        }
-    }
-}
-
-fn has_no_room(directory: &std::path::Path) -> bool {
-    const ROOM: u64 = 16 << 20;
-    let length = std::fs::metadata(directory.join(open::DATA)).map_or(0, |file| file.len());
-    os::free_bytes(directory).is_ok_and(|free| free < ROOM)
-        || os::file_size_limit().saturating_sub(length) < ROOM
 }

@@ -79,8 +79,10 @@ pub enum LockError {
 /// What the first bytes of a queue file say, read without mapping it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// There is no file, or it is empty: nobody has finished making it.
-    Nothing,
+    /// There is no file.
+    Absent,
+    /// Nobody has finished making it.
+    Unfinished,
     /// Ours; `complete` says whether the store's creation finished.
     Ours { complete: bool },
     /// Another program's.
@@ -91,7 +93,7 @@ pub enum Found {
 pub fn look(path: &Path) -> io::Result<Found> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
         Err(error) => return Err(error),
     };
     let mut head = [0; 20];
@@ -99,7 +101,7 @@ pub fn look(path: &Path) -> io::Result<Found> {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             return Ok(if file.metadata()?.len() == 0 {
-                Found::Nothing
+                Found::Unfinished
             } else {
                 Found::Foreign
             });
@@ -109,7 +111,7 @@ pub fn look(path: &Path) -> io::Result<Found> {
     let magic = u64::from_ne_bytes(head[..8].try_into().expect("eight bytes"));
     let complete = u32::from_ne_bytes(head[16..].try_into().expect("four bytes"));
     Ok(match magic {
-        0 => Found::Nothing,
+        0 => Found::Unfinished,
         MAGIC => Found::Ours {
             complete: complete == 1,
         },
@@ -190,7 +192,6 @@ impl Queue {
             // touch is a SIGBUS.
             let zeros = vec![0; SIZE - length as usize];
             file.write_all_at(&zeros, length)?;
-            file.sync_all()?;
         }
         let queue = Self::map(file)?;
         let header = queue.header();
@@ -260,7 +261,8 @@ impl Queue {
                     // SAFETY: this thread has just got the mutex, in its inconsistent state.
                     unsafe { libc::pthread_mutex_consistent(mutex) };
                     // The dead owner may have committed without telling.
-                    self.announce();
+                    self.count();
+                    self.wake();
                     break;
                 }
                 libc::ETIMEDOUT => {}
@@ -284,11 +286,14 @@ impl Queue {
         self.header().word.load(Ordering::Acquire)
     }
 
-    /// Counts a commit and wakes who waits for one.
-    pub fn announce(&self) {
-        let word = &self.header().word;
-        word.fetch_add(1, Ordering::AcqRel);
-        os::futex_wake_all(word);
+    /// Counts a commit; whoever waits for one is still to be woken.
+    pub fn count(&self) {
+        self.header().word.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Wakes who waits for a commit.
+    pub fn wake(&self) {
+        os::futex_wake_all(&self.header().word);
     }
 
     /// Waits until the word is not `seen`, at most `timeout`; returns the word.

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::environment::DATA;
 use super::gate::{Inside, Live};
 use super::lmdb::{LmdbError, Tree, View};
 use super::meta::{self, Durability, Meta};
 use super::open::{self, OpenOptions, Schema};
 use super::opened::Opened;
+use super::refusal::refused;
 use super::registry::registry;
 use super::transaction::{Outcome, Snapshot, Transaction};
 use crate::error::{Error, Result};
@@ -71,13 +73,14 @@ impl Store {
     /// Opens the store of a directory.
     pub fn open(directory: &Path, schema: &'static Schema, options: &OpenOptions) -> Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let (directory, key) = open::locate(directory, options.create)?;
+        let place = open::locate(directory, options.create)?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let opened =
-            registry().claim(number, key, || open::open(&directory, key, schema, options))?;
+        let path = place.path.clone();
+        let key = place.key;
+        let opened = registry().claim(number, key, || open::open(place, schema, options))?;
         let mut handle = Handle {
             number,
-            directory,
+            directory: path,
             schema,
             options: OpenOptions {
                 create: false,
@@ -85,7 +88,7 @@ impl Store {
             },
             id: [0; 16],
         };
-        if opened.schema.tables != schema.tables {
+        if opened.schema().tables != schema.tables {
             return Err(Error::Refused(format!(
                 "this process has {} open with other tables",
                 handle.directory.display()
@@ -113,9 +116,9 @@ impl Store {
         if let Some(opened) = registry().claimed(handle.number) {
             return Ok(opened);
         }
-        let (directory, key) = open::locate(&handle.directory, false)?;
-        let opened = registry().claim(handle.number, key, || {
-            open::open(&directory, key, handle.schema, &handle.options)
+        let place = open::locate(&handle.directory, false)?;
+        let opened = registry().claim(handle.number, place.key, || {
+            open::open(place, handle.schema, &handle.options)
         })?;
         let id = read(handle, &opened, |snapshot| Ok(snapshot.meta().store))?;
         if id != handle.id {
@@ -184,9 +187,13 @@ impl Store {
                 Attempt::OtherDurability => {}
             }
         };
+        // Counted under the lock: whoever finds its owner dead counts again.
+        if weight == Weight::Full {
+            opened.queue().count();
+        }
         drop(lock);
         if weight == Weight::Full {
-            opened.queue.announce();
+            opened.queue().wake();
         }
         Ok(value)
     }
@@ -195,7 +202,7 @@ impl Store {
     ///
     /// A failure to open the store counts as "nothing new": the caller's next read says why.
     pub fn wait_for_commit(&self, seen: u32, timeout: Duration) -> u32 {
-        match self.opened().map(|opened| Arc::clone(&opened.queue)) {
+        match self.opened().map(|opened| Arc::clone(opened.queue())) {
             Ok(queue) => queue.wait(seen, timeout),
             Err(_) => {
                 std::thread::sleep(timeout);
@@ -206,7 +213,7 @@ impl Store {
 
     /// A number that changes with every commit of any process.
     pub fn commit_word(&self) -> u32 {
-        self.opened().map_or(0, |opened| opened.queue.word())
+        self.opened().map_or(0, |opened| opened.queue().word())
     }
 
     /// Ends this handle's claim; the environment closes with the last claim of the process, once
@@ -218,6 +225,7 @@ impl Store {
     /// Makes the map larger, for every process.
     pub fn resize(&self, map_size: usize) -> Result<()> {
         let opened = self.opened()?;
+        let map_size = open::map_size_of(map_size);
         let meta = self.read(|snapshot| Ok(snapshot.meta().clone()))?;
         if (map_size as u64) < meta.map_size {
             return Err(Error::Refused(format!(
@@ -258,9 +266,9 @@ impl Store {
             .environment()
             .info()
             .map_err(|error| opened.failure(error))?;
-        let data = self.directory().join(open::DATA);
+        let data = self.directory().join(DATA);
         let file = std::fs::metadata(&data)
-            .map_err(|error| open::refused("cannot read", self.directory(), error))?;
+            .map_err(|error| refused("cannot read", self.directory(), error))?;
         Ok(StoreInfo {
             directory: self.directory().into(),
             meta,

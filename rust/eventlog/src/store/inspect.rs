@@ -1,0 +1,108 @@
+//! What a directory holds, before anything in it is touched.
+//!
+//! Owns the line between a store, an unfinished store, another program's files and damage. It reads
+//! and changes nothing, so a directory that is refused is left as it was. Only `open` calls it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use super::environment::{self, DATA, LOCK};
+use super::namespace;
+use super::pages;
+use super::queue;
+use super::refusal::{damaged, not_a_store, refused};
+use crate::error::Result;
+
+/// Refuses a directory that is not a store and may not become one.
+pub fn directory(directory: &Path, create: bool) -> Result<()> {
+    let io = |error| refused("cannot read", directory, error);
+    let queue = queue::look(&directory.join(queue::NAME)).map_err(io)?;
+    let data = open_data(directory).map_err(io)?;
+    let unfinished = || match create {
+        true => Ok(()),
+        false => Err(not_a_store(
+            directory,
+            "its creation has not finished; start what creates it again",
+        )),
+    };
+    match (queue, data) {
+        (queue::Found::Foreign, _) => Err(foreign(directory, "file named queue")),
+        (queue::Found::Ours { complete: true }, None) => damaged(directory, "data.mdb is gone"),
+        (queue::Found::Ours { complete: true }, Some(_)) => Ok(()),
+        (queue::Found::Unfinished | queue::Found::Ours { complete: false }, None) => unfinished(),
+        (queue::Found::Absent, None) => match stranger(directory).map_err(io)? {
+            Some(name) => Err(not_a_store(
+                directory,
+                &format!("it holds other files ({name}); name an empty directory"),
+            )),
+            None if create => Ok(()),
+            None => Err(not_a_store(directory, "it is empty")),
+        },
+        (queue, Some(file)) => match pages::look(&file).map_err(io)? {
+            // A backup has no queue file, and a crash may fall between first commit and its mark.
+            pages::Found::Whole(head) if head.transaction > 0 => {
+                match environment::holds_meta_row(directory)? {
+                    true => Ok(()),
+                    false => Err(foreign(directory, "data.mdb")),
+                }
+            }
+            // Who makes a store makes the queue first.
+            _ if queue != queue::Found::Absent => unfinished(),
+            pages::Found::NotLmdb => Err(foreign(directory, "data.mdb")),
+            pages::Found::Damaged(reason) => damaged(directory, reason),
+            pages::Found::Empty | pages::Found::Whole(_) => Err(foreign(directory, "data.mdb")),
+        },
+    }
+}
+
+/// The size of the map that the data file asks for, none if the file is new; damage is refused
+/// before LMDB maps it.
+///
+/// `unfinished` says that no commit was ever seen in it, and that nobody else is making the store.
+pub fn data_file(directory: &Path, unfinished: bool) -> Result<Option<usize>> {
+    let io = |error| refused("cannot read", directory, error);
+    let Some(file) = open_data(directory).map_err(io)? else {
+        return match unfinished {
+            true => Ok(None),
+            false => damaged(directory, "data.mdb is gone"),
+        };
+    };
+    let reason = match pages::look(&file).map_err(io)? {
+        pages::Found::Whole(head) => return Ok(Some(head.map_size as usize)),
+        pages::Found::Empty if unfinished => return Ok(None),
+        pages::Found::Empty => "data.mdb is empty".into(),
+        pages::Found::NotLmdb => "the first meta page of data.mdb is garbage".into(),
+        pages::Found::Damaged(reason) => reason,
+    };
+    // What is no longer than the meta pages holds no commit: a crash cut the making of it short.
+    if unfinished && file.metadata().map_err(io)?.len() <= pages::LARGEST_METAS {
+        fs::remove_file(directory.join(DATA)).map_err(io)?;
+        return Ok(None);
+    }
+    damaged(directory, reason)
+}
+
+fn open_data(directory: &Path) -> io::Result<Option<File>> {
+    match File::open(directory.join(DATA)) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn foreign(directory: &Path, what: &str) -> crate::error::Error {
+    not_a_store(directory, &format!("its {what} belongs to another program"))
+}
+
+/// A file of the directory that no store puts there.
+fn stranger(directory: &Path) -> io::Result<Option<String>> {
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let ours = [queue::NAME, namespace::NAME, LOCK, "lost+found"];
+        if !ours.contains(&name.as_str()) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
