@@ -12,7 +12,6 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a call failed. A call that returns an error has stored nothing.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// The directory holds no store, or something else.
     #[error("{path} is not a dagster-lmdb store: {reason}")]

@@ -9,6 +9,7 @@ use crate::projection::{Table, checks};
 use crate::record::{Event, Record, open_frame};
 use crate::sequence::Sequence;
 use crate::store::lmdb::{Cursor, Range, Tree, View};
+use crate::value::Shape;
 
 /// Reads the projections and the log of one snapshot.
 #[derive(Debug, Clone, Copy)]
@@ -145,6 +146,15 @@ impl<'t> Reader<'t> {
             .get(self.tree(Table::Pools), key)?
             .map(rows::read)
             .transpose()
+    }
+
+    /// Shapes from an ordinal on. O(log + shapes returned).
+    pub fn shapes_from(&self, ordinal: usize) -> Result<Vec<Shape>> {
+        let lower = Key::new().number(ordinal as u64);
+        let rows = self
+            .view
+            .range(self.tree(Table::Shapes), lower.bytes(), &[])?;
+        rows.map(|row| rows::read(row?.1)).collect()
     }
 
     /// Whether a table has no row.

@@ -1,0 +1,140 @@
+//! The engine's errors as Python exceptions, one each.
+
+use eventlog::Error;
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
+use pyo3::{PyErr, create_exception};
+
+create_exception!(
+    dagster_lmdb._core,
+    LmdbStoreError,
+    PyException,
+    "A store refused or failed. A call that raises has stored nothing."
+);
+create_exception!(
+    dagster_lmdb._core,
+    NotAStoreError,
+    LmdbStoreError,
+    "The directory holds no store."
+);
+create_exception!(
+    dagster_lmdb._core,
+    FormatTooNewError,
+    LmdbStoreError,
+    "A newer release wrote the store."
+);
+create_exception!(
+    dagster_lmdb._core,
+    FoldVersionError,
+    LmdbStoreError,
+    "Another release folds the store's projections."
+);
+create_exception!(
+    dagster_lmdb._core,
+    NetworkFileSystemError,
+    LmdbStoreError,
+    "The store is on a network file system."
+);
+create_exception!(
+    dagster_lmdb._core,
+    OtherPidNamespaceError,
+    LmdbStoreError,
+    "A process of another PID namespace has the store open."
+);
+create_exception!(
+    dagster_lmdb._core,
+    StorePermissionError,
+    LmdbStoreError,
+    "The operating system refused access to the store."
+);
+create_exception!(
+    dagster_lmdb._core,
+    DiskFullError,
+    LmdbStoreError,
+    "The disk has no room."
+);
+create_exception!(
+    dagster_lmdb._core,
+    DiskFailedError,
+    LmdbStoreError,
+    "The disk failed to take or give bytes."
+);
+create_exception!(
+    dagster_lmdb._core,
+    IncompatibleHostError,
+    LmdbStoreError,
+    "This host or process cannot share the store with those that have it open."
+);
+create_exception!(
+    dagster_lmdb._core,
+    MapFullError,
+    LmdbStoreError,
+    "The store's map is full."
+);
+create_exception!(
+    dagster_lmdb._core,
+    ReadersFullError,
+    LmdbStoreError,
+    "Every reader slot of the store is taken."
+);
+create_exception!(
+    dagster_lmdb._core,
+    DamagedStoreError,
+    LmdbStoreError,
+    "The data file is damaged."
+);
+create_exception!(
+    dagster_lmdb._core,
+    DamagedRecordError,
+    LmdbStoreError,
+    "A record's bytes are not what was written."
+);
+create_exception!(
+    dagster_lmdb._core,
+    UndecodableEventError,
+    LmdbStoreError,
+    "An event's body does not decode here."
+);
+create_exception!(
+    dagster_lmdb._core,
+    RebuildRunningError,
+    LmdbStoreError,
+    "Another process rebuilds the store."
+);
+create_exception!(
+    dagster_lmdb._core,
+    DuplicatePlannedCheckError,
+    LmdbStoreError,
+    "An evaluation matches several planned executions."
+);
+
+/// The exception of an engine's error.
+pub fn to_py(error: Error) -> PyErr {
+    let text = error.to_string();
+    match error {
+        Error::NotAStore { .. } => NotAStoreError::new_err(text),
+        Error::FormatTooNew { .. } => FormatTooNewError::new_err(text),
+        Error::FoldTooNew { .. } | Error::FoldTooOld { .. } => FoldVersionError::new_err(text),
+        Error::NetworkFileSystem { .. } => NetworkFileSystemError::new_err(text),
+        Error::OtherPidNamespace { .. } => OtherPidNamespaceError::new_err(text),
+        Error::Permission { .. } => StorePermissionError::new_err(text),
+        Error::DiskFull { .. } => DiskFullError::new_err(text),
+        Error::DiskFailed { .. } => DiskFailedError::new_err(text),
+        Error::Incompatible { .. } => IncompatibleHostError::new_err(text),
+        Error::MapFull { .. } => MapFullError::new_err(text),
+        Error::ReadersFull { .. } => ReadersFullError::new_err(text),
+        Error::Damaged { .. } | Error::DamagedRow(_) => DamagedStoreError::new_err(text),
+        Error::DamagedRecord { .. } => DamagedRecordError::new_err(text),
+        Error::Body { .. } => UndecodableEventError::new_err(text),
+        Error::RebuildRunning { .. } => RebuildRunningError::new_err(text),
+        Error::DuplicatePlannedCheck { planned, .. } => {
+            DuplicatePlannedCheckError::new_err((text, planned))
+        }
+        Error::Interrupted => PyKeyboardInterrupt::new_err(text),
+        Error::NoAddressSpace { .. }
+        | Error::Refused(_)
+        | Error::Reentered { .. }
+        | Error::Lmdb { .. }
+        | Error::Io { .. }
+        | Error::Storage(_) => LmdbStoreError::new_err(text),
+    }
+}

@@ -1,0 +1,21 @@
+//! `EventLog`: the engine for Python, one file a subject, as the stub has them.
+//!
+//! Every method takes what it needs from Python, lets the GIL go for the engine's part, and builds
+//! Python objects after the snapshot has ended.
+
+mod assets;
+mod checks;
+mod commands;
+mod concurrency;
+mod events;
+mod facets;
+mod handle;
+mod partitions;
+mod shapes;
+mod store;
+mod stored;
+
+pub use assets::AssetRow;
+pub use concurrency::{Claim, PoolRow};
+pub use handle::EventLog;
+pub use store::Verification;

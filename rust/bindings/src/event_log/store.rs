@@ -1,0 +1,185 @@
+//! The store itself: `_core.pyi`, "The store".
+
+use eventlog::Sequence;
+use eventlog::projection::Table;
+use eventlog::query::records;
+use pyo3::prelude::{Bound, Py, PyAny, PyAnyMethods, PyErr, PyResult, Python};
+use pyo3::types::{PyDict, PyDictMethods};
+use pyo3::{pyclass, pymethods};
+
+use super::EventLog;
+use crate::errors::{LmdbStoreError, to_py};
+
+/// Records looked at per call of `tail`, so that none holds its snapshot for long.
+const SCANNED: usize = 20_000;
+
+/// `(sequence, kind, timestamp, run_id, event_type, step_key, text)`.
+type Line = (
+    u64,
+    &'static str,
+    Option<f64>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
+/// What `EventLog.verify` found.
+#[pyclass(frozen, get_all, module = "dagster_lmdb._core")]
+pub struct Verification {
+    records: u64,
+    head: u64,
+    rows: u64,
+    differences: Vec<String>,
+}
+
+#[pymethods]
+impl EventLog {
+    fn stat<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let info = py.detach(|| self.engine.store().info()).map_err(to_py)?;
+        let (head, kinds, tables) = py
+            .detach(|| {
+                self.engine.store().read(|snapshot| {
+                    let (view, trees) = (snapshot.view(), snapshot.trees());
+                    let reader = eventlog::query::Reader::new(view, snapshot.live_set(), trees.log);
+                    let mut tables = vec![("log", view.stat(trees.log)?)];
+                    for table in Table::ALL {
+                        let tree = snapshot.live_set()[table as usize];
+                        tables.push((table.name(), view.stat(tree)?));
+                    }
+                    Ok((reader.head()?, records::count_kinds(&reader)?, tables))
+                })
+            })
+            .map_err(to_py)?;
+        let stat = PyDict::new(py);
+        stat.set_item("directory", info.directory)?;
+        stat.set_item("store_id", self.store_id_text())?;
+        stat.set_item("format", info.meta.format)?;
+        stat.set_item("fold_version", info.meta.fold_version)?;
+        stat.set_item(
+            "durability",
+            format!("{:?}", info.meta.durability).to_lowercase(),
+        )?;
+        stat.set_item("created", info.meta.created)?;
+        stat.set_item("head", head.get())?;
+        stat.set_item("map_size", info.map_size)?;
+        stat.set_item("used_bytes", info.used_bytes)?;
+        stat.set_item("file_bytes", info.file_bytes)?;
+        stat.set_item("page_size", info.page_size)?;
+        stat.set_item("max_readers", info.max_readers)?;
+        stat.set_item("readers", info.readers)?;
+        let by_kind = PyDict::new(py);
+        for (kind, (count, bytes)) in kinds {
+            by_kind.set_item(kind, (count, bytes))?;
+        }
+        stat.set_item("records", by_kind)?;
+        let by_table = PyDict::new(py);
+        for (name, tree) in tables {
+            let pages = tree.branch_pages + tree.leaf_pages + tree.overflow_pages;
+            by_table.set_item(name, (tree.entries, pages * info.page_size, tree.depth))?;
+        }
+        stat.set_item("tables", by_table)?;
+        Ok(stat)
+    }
+
+    fn resize(&self, py: Python<'_>, map_size: usize) -> PyResult<()> {
+        py.detach(|| self.engine.store().resize(map_size))
+            .map_err(to_py)
+    }
+
+    #[pyo3(signature = (*, after=0, run_id=None, limit=1000))]
+    fn tail(
+        &self,
+        py: Python<'_>,
+        after: u64,
+        run_id: Option<&str>,
+        limit: usize,
+    ) -> PyResult<(Vec<Line>, u64)> {
+        let (lines, at) = self.query(py, |reader| {
+            records::records_after(reader, Sequence::new(after), run_id, limit, SCANNED)
+        })?;
+        let line = |l: records::RecordLine| {
+            let kind = l.kind.name();
+            (
+                l.sequence.get(),
+                kind,
+                l.timestamp,
+                l.run_id,
+                l.event_type,
+                l.step_key,
+                l.subject,
+            )
+        };
+        Ok((lines.into_iter().map(line).collect(), at.get()))
+    }
+
+    fn packed_json(&self, py: Python<'_>, sequence: u64) -> PyResult<String> {
+        let text = py
+            .detach(|| self.engine.packed_json(Sequence::new(sequence)))
+            .map_err(to_py)?;
+        text.ok_or_else(|| LmdbStoreError::new_err(format!("record {sequence} is not an event")))
+    }
+
+    #[pyo3(signature = (progress=None))]
+    fn verify(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<Verification> {
+        let found = with_progress(py, progress, |report| self.engine.verify(report))?;
+        Ok(Verification {
+            records: found.records,
+            head: found.head.get(),
+            rows: found.rows,
+            differences: found.differences,
+        })
+    }
+
+    #[pyo3(signature = (progress=None))]
+    fn rebuild(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<u64> {
+        Ok(with_progress(py, progress, |report| self.engine.rebuild(report))?.get())
+    }
+
+    fn husk(&self, py: Python<'_>, sequences: Vec<u64>) -> PyResult<Vec<u64>> {
+        let sequences: Vec<_> = sequences.into_iter().map(Sequence::new).collect();
+        let husked = py.detach(|| self.engine.husk(&sequences)).map_err(to_py)?;
+        Ok(husked.into_iter().map(Sequence::get).collect())
+    }
+}
+
+impl EventLog {
+    pub(super) fn store_id_text(&self) -> String {
+        self.engine
+            .store()
+            .id()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+/// Runs long work without the GIL, taking it for each report; signal handlers run then too, and
+/// what they or the report raise ends the work.
+fn with_progress<R: Send>(
+    py: Python<'_>,
+    progress: Option<Py<PyAny>>,
+    work: impl FnOnce(&mut dyn FnMut(&str, u64, u64) -> eventlog::Result<()>) -> eventlog::Result<R>
+    + Send,
+) -> PyResult<R> {
+    let mut raised: Option<PyErr> = None;
+    let result = py.detach(|| {
+        work(&mut |phase, done, total| {
+            Python::attach(|py| {
+                py.check_signals()?;
+                if let Some(progress) = &progress {
+                    progress.bind(py).call1((phase, done, total))?;
+                }
+                Ok(())
+            })
+            .map_err(|error| {
+                raised = Some(error);
+                eventlog::Error::Interrupted
+            })
+        })
+    });
+    match raised {
+        Some(error) => Err(error),
+        None => result.map_err(to_py),
+    }
+}
