@@ -13,7 +13,7 @@ from dagster import AssetKey
 from dagster._core.event_api import EventCursor, EventLogRecord, RunShardedEventsCursor
 from dagster._core.events import DagsterEventType
 
-from dagster_lmdb._core import Event
+from dagster_lmdb._rows import Event
 
 _MAX_SEQUENCE = 2**63 - 1
 

@@ -23,7 +23,7 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES, DagsterRunStatu
 from dagster._core.storage.event_log.base import AssetCheckSummaryRecord
 
 from dagster_lmdb._arguments import sequence_bound
-from dagster_lmdb._core import CheckExecution, CheckPartition
+from dagster_lmdb._rows import CheckExecution, CheckPartition
 from dagster_lmdb._handle import ReadsEventLog
 
 # Run ids per query of the run storage, whose parameters are bounded.

@@ -10,9 +10,17 @@ call from any thread and after a fork.
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from os import PathLike
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from dagster import EventLogEntry
+
+from dagster_lmdb._rows import (
+    AssetEventSummary,
+    CheckExecution,
+    CheckPartition,
+    Event,
+    Events,
+)
 
 FORMAT_VERSION: int
 FOLD_VERSION: int
@@ -25,6 +33,8 @@ class NetworkFileSystemError(LmdbStoreError): ...
 class OtherPidNamespaceError(LmdbStoreError): ...
 class StorePermissionError(LmdbStoreError): ...
 class DiskFullError(LmdbStoreError): ...
+class DiskFailedError(LmdbStoreError): ...
+class IncompatibleHostError(LmdbStoreError): ...
 class MapFullError(LmdbStoreError): ...
 class ReadersFullError(LmdbStoreError): ...
 class DamagedStoreError(LmdbStoreError): ...
@@ -42,18 +52,6 @@ class DuplicatePlannedCheckError(LmdbStoreError):
     check: str
     #: How many planned executions it met.
     rows: int
-
-#: ``(sequence, entry)``
-Event: TypeAlias = tuple[int, EventLogEntry]
-#: Events, and ``(sequence, reason)`` of those that could not be decoded, which the first omits.
-Events: TypeAlias = tuple[list[Event], list[tuple[int, str]]]
-#: ``(sequence, run_id, asset_key, partition, timestamp)``
-AssetEventSummary: TypeAlias = tuple[int, str, str, str | None, float]
-#: ``(row_id, run_id, status, planned or evaluation entry, created, partition)``;
-#: status is PLANNED, SUCCEEDED or FAILED.
-CheckExecution: TypeAlias = tuple[int, str, str, EventLogEntry, float, str | None]
-#: ``(partition, status, target materialization, run_id, check event sequence, materialization)``
-CheckPartition: TypeAlias = tuple[str | None, str, int | None, str, int, int | None]
 
 class AssetRow:
     """The projection of one asset. Sequences are None where no surviving event qualifies."""
@@ -125,7 +123,9 @@ class EventLog:
         durability: Literal["durable", "relaxed"] | None = None,
         allow_network_file_system: bool = False,
         allow_other_pid_namespaces: bool = False,
-    ) -> None: ...
+        for_rebuild: bool = False,
+    ) -> None:
+        """``for_rebuild`` opens a store whose projections another fold version left behind."""
     @property
     def store_id(self) -> str: ...
     def close(self) -> None:
@@ -178,8 +178,10 @@ class EventLog:
 
         ``step_keys`` keeps events of these steps; an empty set keeps events of any step.
         """
-    def run_event_counts(self, run_id: str) -> dict[str, tuple[int, float]]:
-        """Per event type: how many, and the latest timestamp."""
+    def run_event_counts(
+        self, run_id: str, types: Set[str] | None = None
+    ) -> dict[str, tuple[int, float]]:
+        """Per event type: how many, and the latest timestamp. Log messages are left out."""
     def run_asset_partitions(
         self, run_id: str, types: Set[str] | None = None
     ) -> list[tuple[str, str | None]]:

@@ -38,7 +38,8 @@ from dagster_lmdb._arguments import (
     sequence_bound,
     type_values,
 )
-from dagster_lmdb._core import Event, UndecodableEventError
+from dagster_lmdb._core import UndecodableEventError
+from dagster_lmdb._rows import Event
 from dagster_lmdb._handle import ReadsEventLog
 
 _LOG = logging.getLogger(__name__)

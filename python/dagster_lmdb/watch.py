@@ -21,7 +21,8 @@ from typing import overload
 from dagster._core.event_api import EventHandlerFn, EventLogCursor
 
 from dagster_lmdb._arguments import sequence_bound
-from dagster_lmdb._core import Event, EventLog, UndecodableEventError
+from dagster_lmdb._core import EventLog, UndecodableEventError
+from dagster_lmdb._rows import Event
 
 _LOG = logging.getLogger(__name__)
 

@@ -1,0 +1,17 @@
+"""The shapes of what the engine returns in tuples."""
+
+from typing import TypeAlias
+
+from dagster import EventLogEntry
+
+#: ``(sequence, entry)``
+Event: TypeAlias = tuple[int, EventLogEntry]
+#: Events, and ``(sequence, reason)`` of those that could not be decoded, which the first omits.
+Events: TypeAlias = tuple[list[Event], list[tuple[int, str]]]
+#: ``(sequence, run_id, asset_key, partition, timestamp)``
+AssetEventSummary: TypeAlias = tuple[int, str, str, str | None, float]
+#: ``(row_id, run_id, status, planned or evaluation entry, created, partition)``;
+#: status is PLANNED, SUCCEEDED or FAILED.
+CheckExecution: TypeAlias = tuple[int, str, str, EventLogEntry, float, str | None]
+#: ``(partition, status, target materialization, run_id, check event sequence, materialization)``
+CheckPartition: TypeAlias = tuple[str | None, str, int | None, str, int, int | None]
