@@ -7,6 +7,7 @@ import math
 from dagster_lmdb._core import ShapeTable
 from dagster_shared.serdes import deserialize_value, serialize_value
 from dagster_shared.serdes import serdes
+from dagster_shared.serdes.errors import DeserializationError
 from pydantic import BaseModel
 
 
@@ -26,9 +27,10 @@ def differs(found, expected, where: str = "value") -> str | None:
         pairs = enumerate(zip(found, expected, strict=True))
         return first(differs(a, b, f"{where}[{index}]") for index, (a, b) in pairs)
     if isinstance(expected, dict):
-        if list(found) != list(expected):
-            return f"{where}: keys {list(found)} for {list(expected)}"
-        return first(differs(found[key], expected[key], f"{where}[{key!r}]") for key in expected)
+        items = zip(found.items(), expected.items(), strict=False)
+        return differs(list(found), list(expected), f"{where}: keys") or first(
+            differs(ours, value, f"{where}[{key!r}]") for (_, ours), (key, value) in items
+        )
     if isinstance(expected, BaseModel) or dataclasses.is_dataclass(expected):
         return differs(vars(found), vars(expected), where)
     if isinstance(expected, BaseException):
@@ -49,7 +51,11 @@ def outcome(call):
     try:
         return call(), None
     except Exception as error:
-        return None, (type(error), str(error))
+        words = str(error)
+        if isinstance(error, DeserializationError):
+            # Dagster joins its complaints in the order of a set of objects.
+            words = sorted(words.replace("\n", ",").split(","))
+        return None, (type(error), words)
 
 
 def check_like_dagster(value, table: ShapeTable | None = None, facets=None) -> bytes | None:

@@ -39,6 +39,8 @@ pub(super) struct Dagster {
     pub json_dumps: Py<PyAny>,
     pub json_loads: Py<PyAny>,
     pub get_source: Py<PyAny>,
+    /// The one NaN that json reads, so that it is one key of a dict and one item of a set.
+    pub nan: Py<PyAny>,
     /// `{"key": str}`, with which Dagster sorts sets.
     pub sort_by_str: Py<PyDict>,
     pub str_encode: Py<PyAny>,
@@ -127,6 +129,7 @@ impl Dagster {
                 .unbind(),
             json_dumps: json.getattr("dumps")?.unbind(),
             json_loads: json.getattr("loads")?.unbind(),
+            nan: json.getattr("loads")?.call1(("NaN",))?.unbind(),
             get_source: py.import("inspect")?.getattr("getsource")?.unbind(),
             sort_by_str: sort_by_str.unbind(),
             str_encode: text.getattr("encode")?.unbind(),

@@ -141,6 +141,13 @@ impl<'py> Page<'_, 'py> {
         string
     }
 
+    fn float(&self, value: f64) -> Bound<'py, PyAny> {
+        if value.is_nan() {
+            return self.dagster.nan.bind(self.py).clone();
+        }
+        PyFloat::new(self.py, value).into_any()
+    }
+
     fn facet_string(&mut self, index: usize, text: &str) -> Bound<'py, PyString> {
         if self.facet_strings.len() <= index {
             self.facet_strings.resize(index + 1, None);
@@ -204,14 +211,14 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
             Token::Bool(value) => pyo3::types::PyBool::new(py, value).to_owned().into_any(),
             Token::Int(value) => PyInt::new(py, value).into_any(),
             Token::UInt(value) => PyInt::new(py, value).into_any(),
-            Token::Float(value) => PyFloat::new(py, value).into_any(),
+            Token::Float(value) => self.page.float(value),
             Token::BigInt(decimal) => py.get_type::<PyInt>().call1((decimal,))?,
             Token::Surrogates(bytes) => self.surrogates(bytes)?.into_any(),
             Token::Facet(index) => {
                 let facet = self.facets.get(index as usize).copied().flatten();
                 match facet.ok_or(Error::BadFacet(index)).map_err(damaged)? {
                     Facet::Str(text) => self.page.facet_string(index as usize, text).into_any(),
-                    Facet::Float(value) => PyFloat::new(py, value).into_any(),
+                    Facet::Float(value) => self.page.float(value),
                 }
             }
             Token::Absent => return Err(damaged(Error::MisplacedAbsent)),
