@@ -12,6 +12,8 @@ mod json;
 mod marker;
 mod read;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod write;
 mod wtf8;
 
