@@ -14,6 +14,7 @@ from dagster._core.execution.plan.objects import StepSuccessData
 from dagster._core.execution.stats import StepEventStatus
 from dagster._core.storage.event_log import EventLogStorage
 from dagster._core.utils import make_new_run_id
+from dagster_shared.serdes.errors import SerializationError
 
 from contract.storages import OURS, UNDER_CONTRACT
 
@@ -159,8 +160,8 @@ def test_a_batch_with_an_event_that_cannot_be_stored_stores_none(storage: EventL
     run_id = make_new_run_id()
     stored = log_line(run_id, "before")
     storage.store_event(stored)
-    unserializable = step_event(run_id, "a_step", DagsterEventType.STEP_OUTPUT, data=object())
-    with pytest.raises(dg.DagsterError):
+    unserializable = step_event(run_id, "a_step", DagsterEventType.STEP_START, data=object())
+    with pytest.raises(SerializationError):
         storage.store_event_batch(
             [log_line(run_id, "one"), unserializable, log_line(run_id, "three")]
         )
