@@ -69,6 +69,11 @@ pub fn data_file(directory: &Path, unfinished: bool) -> Result<Option<usize>> {
         };
     };
     let reason = match pages::look(&file).map_err(io)? {
+        pages::Found::Whole(head) if unfinished && head.transaction == 0 => {
+            // Made with a map that may have been the reason why nothing followed.
+            fs::remove_file(directory.join(DATA)).map_err(io)?;
+            return Ok(None);
+        }
         pages::Found::Whole(head) => return Ok(Some(head.map_size as usize)),
         pages::Found::Empty if unfinished => return Ok(None),
         pages::Found::Empty => "data.mdb is empty".into(),

@@ -216,6 +216,14 @@ impl Store {
         self.opened().map_or(0, |opened| opened.queue().word())
     }
 
+    /// Ends the waits of [`Store::wait_for_commit`] as a commit would, in every process.
+    pub fn wake(&self) {
+        if let Ok(opened) = self.opened() {
+            opened.queue().count();
+            opened.queue().wake();
+        }
+    }
+
     /// Ends this handle's claim; the environment closes with the last claim of the process, once
     /// its running transactions end. Idempotent. A later call on the handle opens the store again.
     pub fn close(&self) {
@@ -424,6 +432,8 @@ fn settle(
             .read()
             .is_ok_and(|reading| reading.id() >= id)
         {
+            // Readers see it, so it is stored, whatever the disk says next.
+            let _ = live.environment().sync();
             return Ok(());
         }
         // Where this fails too, the failure to report is the first.
