@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from codec.instances import CLASSES, constructing, objects, parameters, text, values
 
 tags = st.dictionaries(
-    st.sampled_from(["a", "team/owner", "dagster/data_version"]), st.sampled_from(["", "x", "1.2-3"])
+    st.sampled_from(["a", "team/owner", "dagster/data_version"]),
+    st.sampled_from(["", "x", "1.2-3"]),
 )
 
 
@@ -171,9 +172,7 @@ def cron_freshness(_depth: int):
     return st.builds(
         quietly(CronFreshnessPolicy),
         deadline_cron=st.just("0 9 * * *"),
-        lower_bound_delta=st.timedeltas(
-            datetime.timedelta(minutes=1), datetime.timedelta(hours=5)
-        ),
+        lower_bound_delta=st.timedeltas(datetime.timedelta(minutes=1), datetime.timedelta(hours=5)),
         timezone=st.sampled_from(["UTC", "Europe/Berlin"]),
     )
 

@@ -128,7 +128,9 @@ integers = st.integers(-5, 300) | st.integers(-(2**70), 2**70)
 floats = st.floats(allow_nan=False)
 scalars = st.none() | st.booleans() | integers | floats | text
 json_values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(text, inner, max_size=2), max_leaves=4
+    scalars,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(text, inner, max_size=2),
+    max_leaves=4,
 )
 
 
@@ -224,14 +226,20 @@ def simplest(options, depth: int):
         return options
 
     def weight(option):
-        option = typing.get_args(option)[0] if typing.get_origin(option) is typing.Annotated else option
+        option = (
+            typing.get_args(option)[0] if typing.get_origin(option) is typing.Annotated else option
+        )
         if option in (None, type(None)):
             return 0
         if option in (str, int, float, bool):
             return 1
         if typing.get_origin(option) is not None:
             return 2
-        return 3 + (len(parameters(option)) if isinstance(option, type) and option in CLASSES.values() else 50)
+        return 3 + (
+            len(parameters(option))
+            if isinstance(option, type) and option in CLASSES.values()
+            else 50
+        )
 
     return sorted(options, key=weight)[:1]
 

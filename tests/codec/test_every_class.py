@@ -58,8 +58,10 @@ def test_no_class_is_left_out(record_property):
     if len(BODIES) == len(CLASSES):  # all of this file ran
         packed = sum(BODIES.values())
         record_property("classes", len(BODIES))
-        print(f"{len(BODIES)} classes, {len(ENUMS)} enums, {packed} objects, "
-              f"{len(TABLE.shapes())} shapes; refused by Dagster: {sorted(REFUSED_BY_DAGSTER)}")
+        print(
+            f"{len(BODIES)} classes, {len(ENUMS)} enums, {packed} objects, "
+            f"{len(TABLE.shapes())} shapes; refused by Dagster: {sorted(REFUSED_BY_DAGSTER)}"
+        )
         assert set(BODIES) == set(CLASSES)
     assert len(CLASSES) > 390
     assert len(ENUMS) > 25

@@ -91,7 +91,7 @@ PLAIN = [
     "x" * 256,
     "x" * 65536,
     "é€😀",
-    "\x00\x1f\x7f\x80\"\\/\b\f\n\r\t\u2028",
+    '\x00\x1f\x7f\x80"\\/\b\f\n\r\t\u2028',
     "\ud800",
     "a\udfffb",
     "\ud83d\ude00",
@@ -215,13 +215,15 @@ values = st.recursive(
     | st.integers(-(2**80), 2**80)
     | st.floats()
     | st.text(st.characters(codec=None, exclude_categories=())),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.tuples(inner, inner)
-    | st.dictionaries(st.text(max_size=5), inner, max_size=4)
-    | st.sets(st.text(max_size=3) | st.integers(), max_size=4)
-    | st.lists(inner, max_size=3).map(
-        lambda items: SerializableNonScalarKeyMapping(
-            {AssetKey([str(index)]): item for index, item in enumerate(items)}
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+        | st.sets(st.text(max_size=3) | st.integers(), max_size=4)
+        | st.lists(inner, max_size=3).map(
+            lambda items: SerializableNonScalarKeyMapping(
+                {AssetKey([str(index)]): item for index, item in enumerate(items)}
+            )
         )
     ),
     max_leaves=20,

@@ -10,7 +10,7 @@ use pyo3::{pyclass, pymethods};
 
 use super::decode::with_page;
 use super::encode::{Encoded, encode};
-use super::known::source_fingerprint;
+use super::known::recognise;
 use super::registry::Codec;
 use super::scalar::FacetValue;
 use super::shapes::OrdinalCache;
@@ -132,7 +132,7 @@ impl ShapeTable {
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
-    /// The shapes by ordinal, as dicts.
+    /// The shapes by ordinal, as dicts; `native` says that reading one needs none of Dagster's hooks.
     fn shapes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let describe = |shape: &Arc<Shape>| {
             let dict = PyDict::new(py);
@@ -145,15 +145,17 @@ impl ShapeTable {
             dict.set_item("fields", &shape.fields)?;
             dict.set_item("constants", &shape.constants)?;
             dict.set_item("plan", shape.plan)?;
+            let plan = self.codec.read_plan(py, shape)?;
+            dict.set_item("native", plan.native.is_some() || plan.member.is_some())?;
             Ok(dict)
         };
         self.store.snapshot().iter().map(describe).collect()
     }
 
-    /// The number by which the codec recognises a hook's source.
+    /// Whether the codec knows what a hook of Dagster's does, by its source.
     #[staticmethod]
-    fn source_fingerprint(function: &Bound<'_, PyAny>) -> PyResult<u64> {
-        source_fingerprint(function)
+    fn recognises(function: &Bound<'_, PyAny>) -> bool {
+        recognise(function).is_some()
     }
 }
 
