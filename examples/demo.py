@@ -40,10 +40,11 @@ TIMELINE = 40  # characters
 
 
 class Outcome(NamedTuple):
-    """What a run of the job on one storage came to."""
+    """What a run of the job on one storage came to; ``step_seconds`` adds up its steps' own."""
 
     run_id: str
     seconds: float
+    step_seconds: float
     events: int
     size: int
 
@@ -104,8 +105,10 @@ def run(instance: DagsterInstance, job: str, tags: dict[str, str], event_log: Pa
         seconds = time.perf_counter() - began
         if not result.success:
             raise SystemExit(f"The job {job} failed; see {log}.")
-        events = len(instance.event_log_storage.get_logs_for_run(result.run_id))
-        return Outcome(result.run_id, seconds, events, size_of(event_log))
+        run_id = result.run_id
+        steps = instance.event_log_storage.get_step_stats_for_run(run_id)
+        events = len(instance.event_log_storage.get_logs_for_run(run_id))
+        return Outcome(run_id, seconds, sum(map(duration, steps)), events, size_of(event_log))
 
 
 def size_of(directory: Path) -> int:
@@ -189,12 +192,13 @@ def comparison(outcomes: dict[str, Outcome]) -> Table:
     """The same job on each storage."""
     table = Table(title="The same job on each event log", title_justify="left")
     table.add_column("event log")
-    for column in ("seconds", "events", "events/s", "KiB on disk", "bytes/event"):
+    for column in ("seconds", "in steps", "events", "events/s", "KiB on disk", "bytes/event"):
         table.add_column(column, justify="right")
     for name, outcome in outcomes.items():
         table.add_row(
             name,
             f"{outcome.seconds:.1f}",
+            f"{outcome.step_seconds:.1f}",
             f"{outcome.events:,}",
             f"{outcome.events / outcome.seconds:,.0f}",
             f"{outcome.size / 1024:,.0f}",
