@@ -9,6 +9,7 @@
 use std::sync::{Arc, OnceLock};
 
 use eventlog::value::{Shape, ShapeKind};
+use pyo3::intern;
 use pyo3::prelude::{Bound, Py, PyAny, PyAnyMethods, PyResult, Python};
 use pyo3::types::{PyDict, PyDictMethods, PyString, PyTuple, PyType, PyTypeMethods};
 
@@ -237,7 +238,7 @@ impl Native {
             None => Ok(true),
             Some(target) => match &target.new {
                 None => Ok(true),
-                Some(new) => Ok(self.class.bind(py).getattr("__new__")?.is(new)),
+                Some(new) => Ok(self.class.bind(py).getattr(intern!(py, "__new__"))?.is(new)),
             },
         }
     }

@@ -12,14 +12,15 @@ use pyo3::exceptions::{PyRecursionError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::{Bound, PyAny, PyAnyMethods, PyErr, PyResult, Python};
 use pyo3::types::{
-    PyDict, PyDictMethods, PyFloat, PyFrozenSet, PyInt, PyList, PyListMethods, PySet, PySetMethods,
-    PyString, PyStringMethods, PyTuple,
+    PyDict, PyDictMethods, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PySetMethods, PyString,
+    PyStringMethods, PyTuple,
 };
 
 use super::call::{Level, call_with_names};
 use super::construct::{Entry, FieldUnpack, Native, ReadPlan};
 use super::dagster::Dagster;
 use super::hash::NumberMap;
+use super::metadata::metadata_by_label;
 use super::registry::Codec;
 
 /// Keys longer than this are unlikely to come again.
@@ -28,16 +29,16 @@ const CACHED_KEYS: usize = 4096;
 
 /// Many bodies, read one after the other.
 pub struct Page<'a, 'py> {
-    py: Python<'py>,
-    codec: &'a Codec,
-    dagster: &'static Dagster,
+    pub(super) py: Python<'py>,
+    pub(super) codec: &'a Codec,
+    pub(super) dagster: &'static Dagster,
     shapes: &'a dyn ShapeSource,
     plans: NumberMap<Arc<ReadPlan>>,
     keys: HashMap<Box<str>, Bound<'py, PyString>>,
     /// The last string made of each facet.
     facet_strings: Vec<Option<Bound<'py, PyString>>>,
     /// Values of the objects that are being read.
-    stack: Vec<Bound<'py, PyAny>>,
+    pub(super) stack: Vec<Bound<'py, PyAny>>,
 }
 
 /// Decodes one body; for several, `with_page` costs less.
@@ -116,7 +117,7 @@ impl<'py> Page<'_, 'py> {
         decoder.finish(value)
     }
 
-    fn plan(&mut self, ordinal: u32) -> PyResult<Arc<ReadPlan>> {
+    pub(super) fn plan(&mut self, ordinal: u32) -> PyResult<Arc<ReadPlan>> {
         let number = ordinal as usize;
         if let Some(plan) = self.plans.get(&number) {
             return Ok(Arc::clone(plan));
@@ -161,7 +162,7 @@ impl<'py> Page<'_, 'py> {
 }
 
 /// The error for a body that is not one.
-fn damaged(error: Error) -> PyErr {
+pub(super) fn damaged(error: Error) -> PyErr {
     match error {
         Error::TooDeep => PyRecursionError::new_err(error.to_string()),
         _ => PyValueError::new_err(error.to_string()),
@@ -169,9 +170,9 @@ fn damaged(error: Error) -> PyErr {
 }
 
 /// One body being read.
-struct Decoder<'p, 'b, 'a, 'py> {
-    page: &'p mut Page<'a, 'py>,
-    reader: Reader<'b>,
+pub(super) struct Decoder<'p, 'b, 'a, 'py> {
+    pub(super) page: &'p mut Page<'a, 'py>,
+    pub(super) reader: Reader<'b>,
     facets: &'p [Option<Facet<'p>>],
     /// Dagster's context, made when something first needs it, and its set of unknown values.
     context: Option<(Bound<'py, PyAny>, Bound<'py, PySet>)>,
@@ -179,13 +180,13 @@ struct Decoder<'p, 'b, 'a, 'py> {
 }
 
 /// The values of an object on the page's stack, above a place for its class.
-struct Fields<'f> {
-    base: usize,
-    count: usize,
+pub(super) struct Fields<'f> {
+    pub base: usize,
+    pub count: usize,
     /// Numbers of the fields that are not there, ascending.
-    absent: &'f [usize],
+    pub absent: &'f [usize],
     /// The field whose metadata is a dict already.
-    ready: Option<usize>,
+    pub ready: Option<usize>,
 }
 
 impl Fields<'_> {
@@ -198,12 +199,12 @@ impl Fields<'_> {
 }
 
 impl<'py> Decoder<'_, '_, '_, 'py> {
-    fn value(&mut self) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn value(&mut self) -> PyResult<Bound<'py, PyAny>> {
         let token = self.reader.token().map_err(damaged)?;
         self.value_of(token)
     }
 
-    fn value_of(&mut self, token: Token<'_>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn value_of(&mut self, token: Token<'_>) -> PyResult<Bound<'py, PyAny>> {
         let py = self.page.py;
         Ok(match token {
             Token::Str(text) => PyString::new(py, text).into_any(),
@@ -484,7 +485,7 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
     }
 
     /// Hands an object to Dagster as the dict that json would have read.
-    fn construct_by_dagster(
+    pub(super) fn construct_by_dagster(
         &mut self,
         plan: &ReadPlan,
         fields: &Fields<'_>,
@@ -521,98 +522,6 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
         self.page.dagster.unpack_object.bind(py).call1(arguments)
     }
 
-    /// Metadata from its list of entries: a dict (true) where that is all that would be left of the
-    /// entries, else the list.
-    fn metadata(&mut self, length: usize) -> PyResult<(Bound<'py, PyAny>, bool)> {
-        let py = self.page.py;
-        let dict = PyDict::new(py);
-        for done in 0..length {
-            let token = self.reader.token().map_err(damaged)?;
-            if let Token::Object { ordinal, fields: 3 } = token
-                && self.page.plan(ordinal)?.is_metadata_entry()
-                && !self.saw_unknown()
-            {
-                let base = self.page.stack.len();
-                let place_of_class = py.None().into_bound(py);
-                self.page.stack.push(place_of_class);
-                for _ in 0..3 {
-                    let value = self.value()?;
-                    self.page.stack.push(value);
-                }
-                let plain = self.is_plain_entry(base, &dict)?;
-                if plain {
-                    let label = self.page.stack[base + 3].clone();
-                    let value = self.page.stack[base + 2].clone();
-                    self.page.stack.truncate(base);
-                    dict.set_item(label, value)?;
-                    continue;
-                }
-                let plan = self.page.plan(ordinal)?;
-                let fields = Fields {
-                    base,
-                    count: 3,
-                    absent: &[],
-                    ready: None,
-                };
-                let entry = self.construct_by_dagster(&plan, &fields)?;
-                self.page.stack.truncate(base);
-                return Ok((
-                    self.rest_of_entries(&dict, entry, length - done - 1)?,
-                    false,
-                ));
-            }
-            let entry = self.value_of(token)?;
-            return Ok((
-                self.rest_of_entries(&dict, entry, length - done - 1)?,
-                false,
-            ));
-        }
-        Ok((dict.into_any(), true))
-    }
-
-    /// Whether the entry on the stack (description, entry_data, label) is no more than its label and
-    /// its value, which its class would keep as they are.
-    fn is_plain_entry(&self, base: usize, dict: &Bound<'py, PyDict>) -> PyResult<bool> {
-        let [description, value, label] = &self.page.stack[base + 1..base + 4] else {
-            return Ok(false);
-        };
-        Ok(description.is_none()
-            && !self.saw_unknown()
-            && label.is_exact_instance_of::<PyString>()
-            && self.page.dagster.is_metadata_value(value)?
-            && !dict.contains(label)?)
-    }
-
-    fn rest_of_entries(
-        &mut self,
-        dict: &Bound<'py, PyDict>,
-        entry: Bound<'py, PyAny>,
-        left: usize,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let entries = self.metadata_entries(dict)?;
-        entries.append(entry)?;
-        for _ in 0..left {
-            entries.append(self.value()?)?;
-        }
-        Ok(entries.into_any())
-    }
-
-    /// The entries that a dict of metadata was read from.
-    fn metadata_entries(&self, dict: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyList>> {
-        let py = self.page.py;
-        let entries = PyList::empty(py);
-        let deserializers = self.page.codec.object_deserializers.bind(py);
-        for (label, value) in dict {
-            let serializer = deserializers.as_any().get_item("EventMetadataEntry")?;
-            let kwargs = PyDict::new(py);
-            kwargs.set_item("description", py.None())?;
-            kwargs.set_item("entry_data", value)?;
-            kwargs.set_item("label", label)?;
-            entries.append(serializer.getattr("klass")?.call((), Some(&kwargs))?)?;
-        }
-        Ok(entries)
-    }
-
     fn context(&mut self) -> PyResult<&Bound<'py, PyAny>> {
         if self.context.is_none() {
             let py = self.page.py;
@@ -626,7 +535,7 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
         }
     }
 
-    fn saw_unknown(&self) -> bool {
+    pub(super) fn saw_unknown(&self) -> bool {
         let context = self.context.as_ref();
         context.is_some_and(|(_, observed)| !observed.is_empty())
     }
@@ -645,18 +554,4 @@ fn is_special(key: &str) -> bool {
         key,
         "__class__" | "__enum__" | "__set__" | "__frozenset__" | "__mapping_items__"
     )
-}
-
-/// What `MetadataFieldSerializer.unpack` makes of a list of entries.
-fn metadata_by_label<'py>(entries: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let py = entries.py();
-    let dict = PyDict::new(py);
-    for entry in entries.try_iter()? {
-        let entry = entry?;
-        dict.set_item(
-            entry.getattr(intern!(py, "label"))?,
-            entry.getattr(intern!(py, "entry_data"))?,
-        )?;
-    }
-    Ok(dict.into_any())
 }

@@ -15,6 +15,7 @@ mod field;
 mod hash;
 mod keys;
 mod known;
+mod metadata;
 mod plan;
 mod registry;
 mod scalar;
