@@ -1,8 +1,9 @@
 //! The engine's errors as Python exceptions, one each.
 
 use eventlog::Error;
-use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
-use pyo3::{PyErr, create_exception};
+use pyo3::create_exception;
+use pyo3::exceptions::{PyBaseException, PyException, PyKeyboardInterrupt};
+use pyo3::prelude::{Bound, PyAnyMethods, PyErr, PyResult, Python};
 
 create_exception!(
     dagster_lmdb._core,
@@ -124,10 +125,20 @@ pub fn to_py(error: Error) -> PyErr {
         Error::ReadersFull { .. } => ReadersFullError::new_err(text),
         Error::Damaged { .. } | Error::DamagedRow(_) => DamagedStoreError::new_err(text),
         Error::DamagedRecord { .. } => DamagedRecordError::new_err(text),
-        Error::Body { .. } => UndecodableEventError::new_err(text),
+        Error::Body { sequence, .. } => undecodable(sequence, text),
         Error::RebuildRunning { .. } => RebuildRunningError::new_err(text),
-        Error::DuplicatePlannedCheck { planned, .. } => {
-            DuplicatePlannedCheckError::new_err((text, planned))
+        Error::DuplicatePlannedCheck {
+            planned,
+            check,
+            asset_key,
+            run_id: _,
+        } => {
+            let error = DuplicatePlannedCheckError::new_err(text);
+            with_attributes(error, |value| {
+                value.setattr("asset_key", asset_key)?;
+                value.setattr("check", check)?;
+                value.setattr("rows", planned)
+            })
         }
         Error::Interrupted => PyKeyboardInterrupt::new_err(text),
         Error::NoAddressSpace { .. }
@@ -137,4 +148,20 @@ pub fn to_py(error: Error) -> PyErr {
         | Error::Io { .. }
         | Error::Storage(_) => LmdbStoreError::new_err(text),
     }
+}
+
+/// The exception of an event that does not decode, which names its sequence.
+pub fn undecodable(sequence: u64, text: String) -> PyErr {
+    let error = UndecodableEventError::new_err(text);
+    with_attributes(error, |value| value.setattr("sequence", sequence))
+}
+
+fn with_attributes(
+    error: PyErr,
+    set: impl FnOnce(&Bound<'_, PyBaseException>) -> PyResult<()>,
+) -> PyErr {
+    Python::attach(|py| match set(error.value(py)) {
+        Ok(()) => error,
+        Err(failed) => failed,
+    })
 }

@@ -66,6 +66,10 @@ impl EventLog {
         Ok(Self { engine, shapes })
     }
 
+    fn wake(&self, py: Python<'_>) {
+        py.detach(|| self.engine.store().wake());
+    }
+
     #[getter]
     fn store_id(&self) -> String {
         self.store_id_text()

@@ -7,7 +7,7 @@ use pyo3::prelude::{Bound, PyAny, PyErr, PyResult, Python};
 use super::EventLog;
 use super::shapes::Definitions;
 use crate::codec::{Codec, Page, with_page};
-use crate::errors::{UndecodableEventError, to_py};
+use crate::errors::{to_py, undecodable as undecodable_event};
 
 /// `(sequence, entry)`.
 pub type PyEvent<'py> = (u64, Bound<'py, PyAny>);
@@ -111,7 +111,7 @@ fn may_be_skipped(py: Python<'_>, error: &PyErr) -> bool {
 
 fn undecodable(py: Python<'_>, event: &StoredEvent, error: &PyErr) -> PyErr {
     let text = format!("event {} does not decode: {error}", event.sequence);
-    let raised = UndecodableEventError::new_err(text);
+    let raised = undecodable_event(event.sequence.get(), text);
     raised.set_cause(py, Some(error.clone_ref(py)));
     raised
 }

@@ -364,12 +364,11 @@ where
         Err(error) => return Ok(Attempt::NotBegun(error)),
     };
     let meta = current_meta(handle, opened, &writing.view(), live.trees.meta)?;
-    let size = live
+    let sizes = live
         .environment()
         .info()
-        .map_err(|error| opened.failure(error))?
-        .map_size;
-    if meta.map_size > size as u64 {
+        .map_err(|error| opened.failure(error))?;
+    if meta.map_size > sizes.map_size as u64 {
         return Ok(Attempt::SmallMap(meta.map_size as usize));
     }
     if relaxed != (meta.durability == Durability::Relaxed) {
@@ -379,6 +378,7 @@ where
         }
     }
     opened.clear_dead_readers_at_times(live);
+    opened.room().make(opened.directory(), &sizes);
     let mut transaction = Transaction {
         writing,
         trees: &live.trees,
