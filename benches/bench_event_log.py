@@ -60,7 +60,7 @@ def bench_store_event_batch(
     benchmark.pedantic(
         history.storage.store_event_batch,
         setup=lambda: ((list(islice(events, BATCH)),), {}),
-        rounds=3 if quick else 10,
+        rounds=2 if quick else 10,
         warmup_rounds=1,
     )
 

@@ -16,7 +16,6 @@ from dagster._core.utils import make_new_run_id
 # Not the system's directory for temporary files, which may be in memory.
 DATA = Path(__file__).parents[1] / ".cache" / "benches"
 
-PASSES = 3
 RUN_LENGTH = 10_000
 
 
@@ -27,7 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # The storages take turns, several times over, so that a slow moment of the machine hits all.
     if "turn" in metafunc.fixturenames:
-        turns = [(number, name) for number in range(PASSES) for name in CLASSES]
+        passes = 2 if metafunc.config.getoption("--quick") else 3
+        turns = [(number, name) for number in range(passes) for name in CLASSES]
         ids = [f"{number}-{name}" for number, name in turns]
         metafunc.parametrize("turn", turns, ids=ids, scope="session")
 
