@@ -23,8 +23,8 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES, DagsterRunStatu
 from dagster._core.storage.event_log.base import AssetCheckSummaryRecord
 
 from dagster_lmdb._arguments import sequence_bound
-from dagster_lmdb._rows import CheckExecution, CheckPartition
 from dagster_lmdb._handle import ReadsEventLog
+from dagster_lmdb._rows import CheckExecution, CheckPartition
 
 # Run ids per query of the run storage, whose parameters are bounded.
 _RUNS_AT_ONCE = 500

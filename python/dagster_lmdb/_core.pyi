@@ -20,6 +20,7 @@ from dagster_lmdb._rows import (
     CheckPartition,
     Event,
     Events,
+    RecordLine,
 )
 
 FORMAT_VERSION: int
@@ -322,22 +323,24 @@ class EventLog:
     def wait_for_commit(self, seen: int, timeout: float) -> int:
         """Blocks until a commit after ``seen`` or the timeout (seconds); returns the word now."""
     def wake(self) -> None:
-        """Ends a ``wait_for_commit`` of this handle on another thread, or the next one."""
+        """Ends every ``wait_for_commit`` on the store, as a commit that stores nothing would."""
 
     # The store
     def stat(self) -> dict[str, Any]:
-        """Sizes in bytes, rows and pages; versions; see ``dagster-lmdb stat``.
+        """Sizes in bytes, versions, and what the store holds; costs the length of the log.
 
-        ``head`` is the last record's sequence, 0 in an empty store. A value is a number, a text, a
-        boolean, None, or a mapping of these, such as the rows of each table.
+        ``head`` is the last record's sequence, 0 in an empty store. ``records`` maps each kind to
+        ``(records, bytes)``, and ``tables`` each table to ``(rows, bytes, depth)``; every other
+        value is a number or a text.
         """
     def resize(self, map_size: int) -> None: ...
     def tail(
         self, *, after: int = 0, run_id: str | None = None, limit: int = 1000
-    ) -> tuple[list[tuple[int, str, float, str | None, str | None, str | None, str | None]], int]:
-        """Records as ``(sequence, kind, timestamp, run_id, event_type, step_key, text)``.
+    ) -> tuple[list[RecordLine], int]:
+        """Records after a sequence, and the sequence to go on after.
 
-        ``text`` is the event's message or the record's key. Also the sequence to go on after.
+        A call looks at a bounded number of records, and may return none before the end of the log,
+        where the sequence to go on after is the one given.
         """
     def packed_json(self, sequence: int) -> str:
         """The stored event as Dagster's packed JSON."""

@@ -3,10 +3,11 @@
 A command that raises one of these has stored nothing. All of them are subclasses of
 ``LmdbStoreError``:
 
-- the directory: ``NotAStoreError``, ``StorePermissionError``, ``NetworkFileSystemError`` and
-  ``OtherPidNamespaceError`` (a store that another PID namespace holds open)
+- the directory: ``NotAStoreError``, ``StorePermissionError``, ``NetworkFileSystemError``
+- who else has it open: ``OtherPidNamespaceError``, ``IncompatibleHostError``
 - the versions: ``FormatTooNewError``, ``FoldVersionError``
-- the room: ``DiskFullError``, ``MapFullError`` (``dagster-lmdb resize``), ``ReadersFullError``
+- the room: ``MapFullError`` (``dagster-lmdb resize``), ``ReadersFullError``, ``DiskFullError``,
+  ``DiskFailedError``
 - the content: ``DamagedStoreError``, ``DamagedRecordError``, ``UndecodableEventError``
 - the command: ``DuplicatePlannedCheckError``, ``RebuildRunningError``
 """
@@ -14,10 +15,12 @@ A command that raises one of these has stored nothing. All of them are subclasse
 from dagster_lmdb._core import (
     DamagedRecordError,
     DamagedStoreError,
+    DiskFailedError,
     DiskFullError,
     DuplicatePlannedCheckError,
     FoldVersionError,
     FormatTooNewError,
+    IncompatibleHostError,
     LmdbStoreError,
     MapFullError,
     NetworkFileSystemError,
@@ -32,10 +35,12 @@ from dagster_lmdb._core import (
 __all__ = [
     "DamagedRecordError",
     "DamagedStoreError",
+    "DiskFailedError",
     "DiskFullError",
     "DuplicatePlannedCheckError",
     "FoldVersionError",
     "FormatTooNewError",
+    "IncompatibleHostError",
     "LmdbStoreError",
     "MapFullError",
     "NetworkFileSystemError",

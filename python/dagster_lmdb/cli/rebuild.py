@@ -22,7 +22,7 @@ def rebuild(directory: Path, overrides: tuple[str, ...]) -> None:
     takes the place of the first in one commit. Needed where verify finds that the projections
     differ from the log, or where a release of dagster-lmdb asks for it.
     """
-    store = open_store(directory, overrides)
+    store = open_store(directory, overrides, for_rebuild=True)
     with progress_bar() as report:
         head = store.rebuild(report)
     click.echo(f"Rebuilt up to record {head}.")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def stat(directory: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show sizes, versions and row counts of the store of DIR."""
     facts = open_store(directory, overrides).stat()
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        click.echo(json.dumps(facts, indent=2, default=str))
         return
     lines = list(_lines(facts))
     width = max((len(name) for name, _ in lines), default=0)
@@ -32,21 +33,23 @@ def stat(directory: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"{name:<{width}}  {value}".rstrip())
 
 
-def _lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:
+def _lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in facts.items():
-        label = indent + name.replace("_", " ")
         if isinstance(value, Mapping):
-            yield label, ""
-            yield from _lines(value, indent + "  ")
+            yield _label(name), ""
+            for row, (count, size, *_) in value.items():
+                yield f"  {_label(row)}", f"{count:>12,}  {readable(size):>10}"
         else:
-            yield label, _text(name, value)
+            yield _label(name), _text(name, value)
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _text(name: str, value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if isinstance(value, float):
+        return datetime.fromtimestamp(value).isoformat(" ", "seconds")
     if isinstance(value, int):
         is_size = name.endswith(("bytes", "size"))
         return f"{value:,} ({readable(value)})" if is_size and value >= 1024 else f"{value:,}"

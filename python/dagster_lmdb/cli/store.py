@@ -36,8 +36,10 @@ def store_arguments(verb: Verb) -> Verb:
     return verb
 
 
-def open_store(directory: Path, overrides: tuple[str, ...]) -> EventLog:
-    """Opens a store that exists.
+def open_store(
+    directory: Path, overrides: tuple[str, ...], *, for_rebuild: bool = False
+) -> EventLog:
+    """Opens a store that exists; for a rebuild, also one that another fold version left behind.
 
     Raises:
         LmdbStoreError: If there is none, or it cannot be opened.
@@ -47,4 +49,5 @@ def open_store(directory: Path, overrides: tuple[str, ...]) -> EventLog:
         create=False,
         allow_network_file_system="allow_network_file_system" in overrides,
         allow_other_pid_namespaces="allow_other_pid_namespaces" in overrides,
+        for_rebuild=for_rebuild,
     )

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
-from dagster_lmdb._core import EventLog
+from dagster_lmdb._core import EventLog, LmdbStoreError
 from dagster_lmdb.cli.store import open_store, store_arguments
 
 _PAGE = 1000
@@ -20,7 +20,7 @@ _EXAMPLES = """\b
 Examples:
   dagster-lmdb tail /var/lib/dagster/history
   dagster-lmdb tail /var/lib/dagster/history --run 0f1e2d3c-... --limit 1000
-  dagster-lmdb tail /var/lib/dagster/history --follow --json | jq .text
+  dagster-lmdb tail /var/lib/dagster/history --follow --json | jq .event.user_message
 """
 
 
@@ -29,11 +29,11 @@ class Row(NamedTuple):
 
     sequence: int
     kind: str
-    timestamp: float
+    timestamp: float | None
     run_id: str | None
     event_type: str | None
     step_key: str | None
-    text: str | None
+    subject: str | None
 
 
 @click.command(epilog=_EXAMPLES)
@@ -63,11 +63,11 @@ def tail(
     seen = store.commit_word()
     records = _Records(store, run_id)
     for row in records.last(limit):
-        _show(row, as_json)
+        _show(store, row, as_json)
     with suppress(KeyboardInterrupt):
         while follow:
             for row in records.news():
-                _show(row, as_json)
+                _show(store, row, as_json)
             seen = store.wait_for_commit(seen, _SAFETY_TIMEOUT)
 
 
@@ -82,11 +82,10 @@ class _Records:
     def news(self) -> Iterator[Row]:
         """The records after the place, which moves along."""
         while True:
-            rows, self._place = self._store.tail(
-                after=self._place, run_id=self._run_id, limit=_PAGE
-            )
+            place = self._place
+            rows, self._place = self._store.tail(after=place, run_id=self._run_id, limit=_PAGE)
             yield from map(Row._make, rows)
-            if len(rows) < _PAGE:
+            if self._place == place:
                 return
 
     def last(self, limit: int) -> Iterable[Row]:
@@ -94,27 +93,43 @@ class _Records:
         if self._run_id is not None:
             return deque(self.news(), maxlen=limit)
         # Sequences are dense but for what was removed: look further back until enough is left.
-        head = self._store.stat()["head"]
+        end = self._store.last_event_sequence() or 0
         reach = limit
         while True:
-            self._place = begin = max(head - reach, 0)
+            self._place = begin = max(end - reach, 0)
             rows = deque(self.news(), maxlen=limit)
             if begin == 0 or len(rows) == limit:
                 return rows
             reach *= 4
 
 
-def _show(row: Row, as_json: bool) -> None:
+def _show(store: EventLog, row: Row, as_json: bool) -> None:
+    event = _event(store, row)
     if as_json:
-        click.echo(json.dumps(row._asdict()))
+        click.echo(json.dumps(row._asdict() | {"event": event}))
         return
-    moment = datetime.fromtimestamp(row.timestamp).isoformat(" ", "milliseconds")
+    message = event and (event.get("user_message") or (event["dagster_event"] or {}).get("message"))
     fields = [
         click.style(f"{row.sequence:>8}", dim=True),
-        click.style(moment, dim=True),
+        click.style(_local(row.timestamp), dim=True) if row.timestamp else "",
         click.style(row.event_type or row.kind, bold=True),
         click.style(row.run_id[:8], fg="cyan") if row.run_id else "",
         click.style(row.step_key, fg="green") if row.step_key else "",
-        (row.text or "").replace("\n", " "),
+        " ".join((message or row.subject or "").split()),
     ]
     click.echo(" ".join(field for field in fields if field))
+
+
+def _event(store: EventLog, row: Row) -> dict[str, Any] | None:
+    """The event as Dagster's packed JSON; None for another record, and for one that has gone."""
+    if row.kind != "event":
+        return None
+    try:
+        packed = json.loads(store.packed_json(row.sequence))
+    except LmdbStoreError:
+        return None
+    return packed if isinstance(packed, dict) else None
+
+
+def _local(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp).isoformat(" ", "milliseconds")

@@ -1,0 +1,268 @@
+"""The command line says what it found, and ends with the status that it promises."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from dagster._core.utils import make_new_run_id
+
+from dagster_lmdb import LmdbEventLogStorage
+from dagster_lmdb.cli import main
+from dagster_lmdb.cli.sizes import Size, readable
+from python.entries import log_line, materialization, planned
+
+
+@pytest.fixture
+def run_id() -> str:
+    return make_new_run_id()
+
+
+@pytest.fixture
+def store(storage: LmdbEventLogStorage, base_dir: Path, run_id: str) -> Path:
+    """A store with thirty lines, an asset, and a line of another run."""
+    storage.store_event_batch([log_line(run_id, f"line {number}") for number in range(30)])
+    storage.store_event(planned(run_id, "an_asset", "a"))
+    storage.store_event(materialization(run_id, "an_asset", "a"))
+    storage.store_event(log_line(make_new_run_id(), "elsewhere"))
+    return base_dir
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_a_sound_store_verifies(store: Path) -> None:
+    result = call("verify", store)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("sound: ")
+
+
+def test_verifying_changes_nothing(store: Path) -> None:
+    def contents() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in store.rglob("data*") if path.is_file()}
+
+    before = contents()
+    call("verify", store)
+    assert contents() == before
+
+
+def test_rebuilding_leaves_every_answer_as_it_was(
+    store: Path, storage: LmdbEventLogStorage, run_id: str
+) -> None:
+    before = storage.get_records_for_run(run_id), storage.get_asset_records()
+    result = call("rebuild", store)
+    assert result.exit_code == 0, result.output
+    assert (storage.get_records_for_run(run_id), storage.get_asset_records()) == before
+    assert call("verify", store).exit_code == 0
+
+
+def test_stat_has_a_form_for_people_and_one_for_programs(store: Path) -> None:
+    facts = json.loads(call("stat", store, "--json").stdout)
+    assert facts["head"] >= 33
+    text = call("stat", store).stdout
+    assert text.startswith(next(iter(facts)).replace("_", " "))
+    assert len(text.splitlines()) >= len(facts)
+
+
+def test_tail_shows_the_last_records(store: Path, run_id: str) -> None:
+    lines = call("tail", store, "--limit", 3).stdout.splitlines()
+    assert len(lines) == 3
+    assert "elsewhere" in lines[-1]
+    assert "ASSET_MATERIALIZATION" in lines[-2]
+    assert run_id[:8] in lines[-2]
+    assert len(call("tail", store).stdout.splitlines()) == 20
+    assert call("tail", store, "--limit", 0).stdout == ""
+
+
+def test_tail_shows_one_run(store: Path, run_id: str) -> None:
+    lines = call("tail", store, "--run", run_id, "--limit", 1000, "--json").stdout.splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert {row["run_id"] for row in rows} == {run_id}
+    messages = [row["event"]["user_message"] for row in rows if row["event"]]
+    assert messages[:30] == [f"line {number}" for number in range(30)]
+    sequences = [row["sequence"] for row in rows]
+    assert sequences == sorted(sequences)
+    assert len(call("tail", store, "--run", run_id, "-n", 2).stdout.splitlines()) == 2
+
+
+def test_tail_follows_until_it_is_interrupted(
+    store: Path, storage: LmdbEventLogStorage, run_id: str
+) -> None:
+    command = [sys.executable, "-m", "dagster_lmdb", "tail", str(store), "-f", "-n", "1", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["event"]["user_message"] == "elsewhere"
+        storage.store_event(log_line(run_id, "later"))
+        assert json.loads(process.stdout.readline())["event"]["user_message"] == "later"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+
+def test_a_store_is_resized(store: Path, storage: LmdbEventLogStorage, run_id: str) -> None:
+    result = call("resize", store, "--map-size", "2TiB")
+    assert result.exit_code == 0, result.output
+    assert "2.0 TiB" in result.stdout
+    storage.store_event(log_line(run_id, "after"))
+    assert call("verify", store).exit_code == 0
+
+
+VERBS = ("verify", "rebuild", "stat", "tail", "resize")
+
+
+def arguments(verb: str, directory: Path) -> list[str]:
+    return [verb, str(directory), *(["--map-size", "2T"] if verb == "resize" else [])]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("kind", ["missing", "empty", "other", "file"])
+def test_what_is_no_store_ends_with_2_and_one_line(verb: str, kind: str, tmp_path: Path) -> None:
+    directory = tmp_path / "no-store"
+    if kind != "missing":
+        directory.mkdir()
+    if kind == "other":
+        (directory / "notes.txt").write_text("not a store")
+    if kind == "file":
+        directory = directory / "file"
+        directory.write_text("not a directory")
+    result = call(*arguments(verb, directory))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.splitlines()[-1].startswith("Error: ")
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "no-store" / "data.mdb").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_store_without_permission_ends_with_2_and_one_line(verb: str, store: Path) -> None:
+    store.chmod(0)
+    try:
+        result = call(*arguments(verb, store))
+    finally:
+        store.chmod(stat.S_IRWXU)
+    assert result.exit_code == 2
+    assert "permission" in result.stderr
+
+
+@pytest.fixture
+def scan_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts another program in the place of the child that scans."""
+
+    def put(program: str) -> None:
+        path = tmp_path / "scan"
+        path.write_text(f"#!{sys.executable}\n" + textwrap.dedent(program))
+        path.chmod(0o700)
+        monkeypatch.setattr("sys.executable", str(path))
+
+    return put
+
+
+@pytest.mark.parametrize("name", ["SIGBUS", "SIGSEGV", "SIGKILL"])
+def test_the_death_of_the_scan_is_a_finding(
+    name: str, scan_is: Callable[[str], None], tmp_path: Path
+) -> None:
+    scan_is(
+        f"""
+        import os, signal
+        print('["log", 7, 100]', flush=True)
+        os.kill(os.getpid(), signal.{name})
+        """
+    )
+    result = call("verify", tmp_path)
+    assert result.exit_code == 1
+    assert f"killed by {name} during: log, after 7 of 100" in result.stdout
+
+
+def test_each_difference_is_a_line_and_many_are_cut(
+    scan_is: Callable[[str], None], tmp_path: Path
+) -> None:
+    scan_is(
+        """
+        import json
+        lines = [f"assets {number} differs" for number in range(60)]
+        print(json.dumps({"differences": lines, "records": 9, "head": 9, "rows": 60}))
+        """
+    )
+    result = call("verify", tmp_path)
+    assert result.exit_code == 1
+    assert result.stdout.count("differs\n") == 50
+    assert "and 10 more" in result.stdout
+    assert "60 differences: 9 records" in result.stdout
+    assert call("verify", tmp_path, "--all").stdout.count("differs\n") == 60
+
+
+def test_a_scan_that_says_nothing_is_no_verdict(
+    scan_is: Callable[[str], None], tmp_path: Path
+) -> None:
+    scan_is("raise SystemExit(3)")
+    result = call("verify", tmp_path)
+    assert result.exit_code == 2
+    assert "without a result" in result.stderr
+
+
+def test_a_truncated_store_does_not_verify(store: Path, storage: LmdbEventLogStorage) -> None:
+    storage.dispose()
+    # The file is larger than what is used of it.
+    used = json.loads(call("stat", store, "--json").stdout)["used_bytes"]
+    os.truncate(store / "data.mdb", used // 2)
+    result = call("verify", store)
+    assert result.exit_code == 1, result.output
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_a_verb_has_an_example(verb: str) -> None:
+    result = call(verb, "--help")
+    assert result.exit_code == 0
+    assert f"  dagster-lmdb {verb} /var/lib/dagster/history" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1073741824", 1 << 30),
+        ("1GiB", 1 << 30),
+        ("1g", 1 << 30),
+        ("1GB", 10**9),
+        ("1.5 KiB", 1536),
+        ("2T", 2 << 40),
+        ("7B", 7),
+    ],
+)
+def test_a_size_is_bytes_in_any_unit(text: str, size: int) -> None:
+    assert Size().convert(text, None, None) == size
+
+
+@pytest.mark.parametrize("text", ["", "big", "1X", "-1", "1 2", "GiB", "1e3"])
+def test_what_is_no_size_is_refused(text: str, tmp_path: Path) -> None:
+    result = call("resize", tmp_path, f"--map-size={text}")
+    assert result.exit_code == 2
+    assert "is not a size" in result.stderr
+
+
+def test_sizes_are_readable() -> None:
+    sizes = [0, 1023, 1024, 5 << 20, 3 << 30, 2 << 40, 5000 << 40]
+    assert [readable(size) for size in sizes] == [
+        "0 B",
+        "1023 B",
+        "1.0 KiB",
+        "5.0 MiB",
+        "3.0 GiB",
+        "2.0 TiB",
+        "5000.0 TiB",
+    ]
+
+
+def test_the_command_starts_soon(store: Path) -> None:
+    # It imports click and the engine, and Dagster only where an event is decoded.
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-m", "dagster_lmdb", "--version"], check=True)
+    assert time.monotonic() - began < 1
