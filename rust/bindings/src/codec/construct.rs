@@ -16,6 +16,7 @@ use pyo3::types::{PyDict, PyDictMethods, PyString, PyTuple, PyType, PyTypeMethod
 use super::dagster::Dagster;
 use super::known::{Known, is_current_event_type, module_has, recognise};
 use super::plan::{class_of, is_overridden};
+use super::recipe::Recipe;
 use super::registry::Codec;
 
 /// How to read what was written with one shape.
@@ -78,6 +79,8 @@ pub(super) struct Native {
 pub(super) struct Target {
     pub class: Py<PyAny>,
     pub new: Option<Py<PyAny>>,
+    /// What stands for `new` where all fields are there.
+    pub recipe: Option<Recipe>,
 }
 
 impl ReadPlan {
@@ -226,10 +229,13 @@ impl Native {
                 return Ok(None);
             }
         }
-        let target = Target {
-            class: class.clone().into_any().unbind(),
-            new: plain_new(dagster, class)?,
+        let new = plain_new(dagster, class)?;
+        let recipe = match &new {
+            Some(new) => Recipe::compile(class, new.bind(py), &self.names)?,
+            None => None,
         };
+        let class = class.clone().into_any().unbind();
+        let target = Target { class, new, recipe };
         Ok(Some(self.target.get_or_init(|| target)))
     }
 

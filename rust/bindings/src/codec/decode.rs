@@ -412,6 +412,14 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
             return self.construct_by_dagster(plan, fields);
         };
         self.unpack_fields(native, fields)?;
+        if let Some(recipe) = &target.recipe
+            && fields.absent.is_empty()
+        {
+            let values = &self.page.stack[fields.base + 1..];
+            if let Some(object) = recipe.build(target.class.bind(py), values)? {
+                return Ok(object);
+            }
+        }
         let some_names;
         let names = if fields.absent.is_empty() {
             native.all_names.bind(py)

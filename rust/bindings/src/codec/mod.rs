@@ -17,6 +17,7 @@ mod keys;
 mod known;
 mod metadata;
 mod plan;
+mod recipe;
 mod registry;
 mod scalar;
 mod shapes;

@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
             },
             marker::SET if content == [0] => Token::Set(items),
             marker::FROZEN_SET if content == [0] => Token::FrozenSet(items),
-            marker::MAPPING_ITEMS if content == [0] && items % 2 == 0 => {
+            marker::MAPPING_ITEMS if content == [0] && items.is_multiple_of(2) => {
                 Token::MappingItems(items / 2)
             }
             marker::SET | marker::FROZEN_SET | marker::MAPPING_ITEMS => {

@@ -1,0 +1,640 @@
+//! Recipes: constructors that only check their arguments and keep them in a tuple.
+//!
+//! Most of Dagster's classes are such tuples. Where the codec knows a constructor, by the fingerprint
+//! of its source or because `@record` generated it, it makes the same checks itself and builds the
+//! tuple. A recipe never refuses: values it is not sure of go to the constructor, whose checks,
+//! conversions and errors are the real ones.
+
+use std::collections::HashMap;
+
+use pyo3::prelude::{Bound, Py, PyAny, PyAnyMethods, PyResult, Python};
+use pyo3::types::{
+    PyBool, PyDict, PyDictMethods, PyFloat, PyInt, PyList, PyListMethods, PyString,
+    PyStringMethods, PyTuple, PyType, PyTypeMethods,
+};
+
+use super::dagster::Dagster;
+use super::known::source_fingerprint;
+
+/// What a constructor asks of an argument that it then keeps as it is.
+enum Check {
+    Anything,
+    Str,
+    Int,
+    Float,
+    Bool,
+    Dict,
+    EmptyList,
+    Instance(Vec<Py<PyType>>),
+    /// A dict of labels and metadata values.
+    Metadata,
+    /// A dict of tags that Dagster itself sets, which it does not check further.
+    SystemTags(Vec<String>, Vec<String>),
+    /// By event type: the class that the data of an event must have, and whether None will do.
+    EventData(HashMap<String, Option<(Py<PyType>, bool)>>),
+    /// Not kept as it is: a list of strings that becomes a tuple.
+    Strings,
+}
+
+/// One place of the tuple.
+struct Slot {
+    /// Number of the stored field that goes here.
+    field: usize,
+    optional: bool,
+    check: Check,
+}
+
+/// How to build objects of one class without its constructor.
+pub(super) struct Recipe {
+    slots: Vec<Slot>,
+    event: Option<EventRule>,
+}
+
+/// `DagsterEvent` fills in a step handle and a step key that are not given.
+struct EventRule {
+    event_type: usize,
+    step_handle: usize,
+    node_handle: usize,
+    step_key: usize,
+}
+
+/// A constructor that is known by its source.
+struct Known {
+    source: u64,
+    /// Functions of its module that it calls, with their sources.
+    calls: &'static [(&'static str, u64)],
+    /// Tuple field, parameter, what is asked of it.
+    slots: &'static [(&'static str, &'static str, Ask)],
+}
+
+#[derive(Clone, Copy)]
+enum Ask {
+    Str,
+    OptStr,
+    OptInt,
+    Int,
+    Float,
+    Bool,
+    Dict,
+    EmptyList,
+    Instance(&'static [&'static str]),
+    OptInstance(&'static [&'static str]),
+    Metadata,
+    Tags,
+    OptTags,
+    EventData,
+    Strings,
+}
+
+const NORMALIZE_METADATA: (&str, u64) = ("normalize_metadata", 0xce60_73e1_5b52_3e77);
+const ASSET_TAGS: [(&str, u64); 2] = [
+    ("validate_asset_event_tags", 0x5e7d_d01c_b3a7_409a),
+    ("is_system_asset_event_tag", 0x38b7_5aa2_b1a4_2d76),
+];
+
+/// Over Dagster 1.13.26 to 1.13.29.
+const KNOWN: &[Known] = &[
+    Known {
+        // EventLogEntry
+        source: 0x1a72_07cd_df20_931b,
+        calls: &[("coerce_valid_log_level", 0xb536_e6bc_51a9_9535)],
+        slots: &[
+            (
+                "error_info",
+                "error_info",
+                Ask::OptInstance(&["SerializableErrorInfo"]),
+            ),
+            ("level", "level", Ask::Int),
+            ("user_message", "user_message", Ask::Str),
+            ("run_id", "run_id", Ask::Str),
+            ("timestamp", "timestamp", Ask::Float),
+            ("step_key", "step_key", Ask::OptStr),
+            ("job_name", "job_name", Ask::OptStr),
+            (
+                "dagster_event",
+                "dagster_event",
+                Ask::OptInstance(&["DagsterEvent"]),
+            ),
+        ],
+    },
+    Known {
+        // DagsterEvent
+        source: 0x1857_5425_91cb_e305,
+        calls: &[("_validate_event_specific_data", 0xa2a2_ef11_bb9b_5470)],
+        slots: &[
+            ("event_type_value", "event_type_value", Ask::Str),
+            ("job_name", "job_name", Ask::Str),
+            (
+                "step_handle",
+                "step_handle",
+                Ask::OptInstance(&["StepHandle", "ResolvedFromDynamicStepHandle"]),
+            ),
+            (
+                "node_handle",
+                "node_handle",
+                Ask::OptInstance(&["NodeHandle"]),
+            ),
+            ("step_kind_value", "step_kind_value", Ask::OptStr),
+            ("logging_tags", "logging_tags", Ask::Dict),
+            ("event_specific_data", "event_specific_data", Ask::EventData),
+            ("message", "message", Ask::OptStr),
+            ("pid", "pid", Ask::OptInt),
+            ("step_key", "step_key", Ask::OptStr),
+        ],
+    },
+    Known {
+        // StepHandle
+        source: 0x1d51_772d_f04c_ca5a,
+        calls: &[],
+        slots: &[
+            ("node_handle", "node_handle", Ask::Instance(&["NodeHandle"])),
+            ("key", "key", Ask::Str),
+        ],
+    },
+    Known {
+        // NodeHandle
+        source: 0x1a8f_7764_fa39_4611,
+        calls: &[],
+        slots: &[
+            ("name", "name", Ask::Str),
+            ("parent", "parent", Ask::OptInstance(&["NodeHandle"])),
+        ],
+    },
+    Known {
+        // StepOutputHandle
+        source: 0x1bc1_3b13_17cd_b855,
+        calls: &[],
+        slots: &[
+            ("step_key", "step_key", Ask::Str),
+            ("output_name", "output_name", Ask::Str),
+            ("mapping_key", "mapping_key", Ask::OptStr),
+        ],
+    },
+    Known {
+        // StepOutputData
+        source: 0xb210_93d4_0b27_55d1,
+        calls: &[NORMALIZE_METADATA],
+        slots: &[
+            (
+                "step_output_handle",
+                "step_output_handle",
+                Ask::Instance(&["StepOutputHandle"]),
+            ),
+            (
+                "type_check_data",
+                "type_check_data",
+                Ask::OptInstance(&["TypeCheckData"]),
+            ),
+            ("version", "version", Ask::OptStr),
+            ("metadata", "metadata", Ask::Metadata),
+        ],
+    },
+    Known {
+        // TypeCheckData
+        source: 0x5ffa_835c_f3c5_9f9a,
+        calls: &[NORMALIZE_METADATA],
+        slots: &[
+            ("success", "success", Ask::Bool),
+            ("label", "label", Ask::Str),
+            ("description", "description", Ask::OptStr),
+            ("metadata", "metadata", Ask::Metadata),
+        ],
+    },
+    Known {
+        // StepMaterializationData
+        source: 0x816b_3fbd_3772_1f8c,
+        calls: &[],
+        slots: &[
+            (
+                "materialization",
+                "materialization",
+                Ask::Instance(&["AssetMaterialization"]),
+            ),
+            ("asset_lineage", "asset_lineage", Ask::EmptyList),
+        ],
+    },
+    Known {
+        // AssetMaterialization
+        source: 0x62b5_96da_a817_ae72,
+        calls: &[NORMALIZE_METADATA, ASSET_TAGS[0], ASSET_TAGS[1]],
+        slots: &[
+            ("asset_key", "asset_key", Ask::Instance(&["AssetKey"])),
+            ("description", "description", Ask::OptStr),
+            ("metadata", "metadata", Ask::Metadata),
+            ("partition", "partition", Ask::OptStr),
+            ("tags", "tags", Ask::OptTags),
+        ],
+    },
+    Known {
+        // AssetObservation
+        source: 0x36e7_e013_a57b_a793,
+        calls: &[NORMALIZE_METADATA, ASSET_TAGS[0], ASSET_TAGS[1]],
+        slots: &[
+            ("asset_key", "asset_key", Ask::Instance(&["AssetKey"])),
+            ("description", "description", Ask::OptStr),
+            ("metadata", "metadata", Ask::Metadata),
+            ("partition", "partition", Ask::OptStr),
+            ("tags", "tags", Ask::Tags),
+        ],
+    },
+    Known {
+        // AssetKey
+        source: 0x8f07_6c33_7f59_3178,
+        calls: &[],
+        slots: &[("parts", "path", Ask::Strings)],
+    },
+    Known {
+        // PathMetadataValue
+        source: 0xebf4_01a4_b030_5d18,
+        calls: &[],
+        slots: &[("fspath", "path", Ask::Str)],
+    },
+];
+
+/// What `_validate_event_specific_data` asks for, by member of `DagsterEventType`.
+const EVENT_DATA: &[(&str, &str, bool)] = &[
+    ("STEP_OUTPUT", "StepOutputData", false),
+    ("STEP_FAILURE", "StepFailureData", false),
+    ("STEP_SUCCESS", "StepSuccessData", false),
+    ("ASSET_MATERIALIZATION", "StepMaterializationData", false),
+    (
+        "STEP_EXPECTATION_RESULT",
+        "StepExpectationResultData",
+        false,
+    ),
+    ("STEP_INPUT", "StepInputData", false),
+    ("ENGINE_EVENT", "EngineEventData", false),
+    ("STEP_WORKER_STARTING", "EngineEventData", false),
+    ("STEP_WORKER_STARTED", "EngineEventData", false),
+    ("RESOURCE_INIT_STARTED", "EngineEventData", false),
+    ("RESOURCE_INIT_SUCCESS", "EngineEventData", false),
+    ("RESOURCE_INIT_FAILURE", "EngineEventData", false),
+    ("HOOK_ERRORED", "HookErroredData", false),
+    (
+        "ASSET_MATERIALIZATION_PLANNED",
+        "AssetMaterializationPlannedData",
+        false,
+    ),
+    (
+        "ASSET_CHECK_EVALUATION_PLANNED",
+        "AssetCheckEvaluationPlanned",
+        false,
+    ),
+    ("ASSET_CHECK_EVALUATION", "AssetCheckEvaluation", false),
+    ("RUN_ENQUEUED", "RunEnqueuedData", true),
+    ("CODE_LOCATION_UPDATED", "CodeLocationUpdatedData", true),
+];
+
+impl Recipe {
+    /// The recipe of a class whose `__new__` is `new`, with parameters in the order of the fields;
+    /// none where the constructor may do more than a recipe can.
+    pub(super) fn compile<'py>(
+        class: &Bound<'py, PyType>,
+        new: &Bound<'py, PyAny>,
+        parameters: &[Py<PyString>],
+    ) -> PyResult<Option<Self>> {
+        let py = class.py();
+        let mut names = Vec::with_capacity(parameters.len());
+        for parameter in parameters {
+            names.push(parameter.bind(py).to_str()?);
+        }
+        let fields: Vec<String> = class.getattr("_fields")?.extract()?;
+        if fields.len() != names.len() || !keeps_its_arguments(class)? {
+            return Ok(None);
+        }
+        let number = |name: &str| names.iter().position(|parameter| *parameter == name);
+        if let Some(checks) = record_checks(class, new, &fields)? {
+            let slot = |(name, (optional, check)): (&String, _)| {
+                Some(Slot {
+                    field: number(name)?,
+                    optional,
+                    check,
+                })
+            };
+            let slots: Option<Vec<_>> = fields.iter().zip(checks).map(slot).collect();
+            return Ok(slots.map(|slots| Self { slots, event: None }));
+        }
+        let Some(known) = known(new)? else {
+            return Ok(None);
+        };
+        if !known.slots.iter().map(|slot| slot.0).eq(fields.iter()) {
+            return Ok(None);
+        }
+        let globals = new.getattr("__globals__")?;
+        let mut slots = Vec::with_capacity(fields.len());
+        let mut event = None;
+        for (_, parameter, ask) in known.slots {
+            let Some(field) = number(parameter) else {
+                return Ok(None);
+            };
+            if matches!(ask, Ask::EventData) {
+                let rule = || {
+                    Some(EventRule {
+                        event_type: number("event_type_value")?,
+                        step_handle: number("step_handle")?,
+                        node_handle: number("node_handle")?,
+                        step_key: number("step_key")?,
+                    })
+                };
+                event = rule();
+            }
+            let (optional, check) = ask.check(&globals)?;
+            slots.push(Slot {
+                field,
+                optional,
+                check,
+            });
+        }
+        Ok(Some(Self { slots, event }))
+    }
+
+    /// The object of `class` with these field values; none where only the constructor can tell.
+    pub(super) fn build<'py>(
+        &self,
+        class: &Bound<'py, PyAny>,
+        values: &[Bound<'py, PyAny>],
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = class.py();
+        let dagster = Dagster::get(py)?;
+        let mut event_type = None;
+        if let Some(rule) = &self.event {
+            let given = |field: usize| !values[field].is_none();
+            if given(rule.node_handle) && !given(rule.step_handle)
+                || given(rule.step_handle) && !given(rule.step_key)
+            {
+                return Ok(None);
+            }
+            event_type = Some(&values[rule.event_type]);
+        }
+        let mut kept = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let value = &values[slot.field];
+            if !(slot.optional && value.is_none())
+                && !slot.check.passes(dagster, value, event_type)?
+            {
+                return Ok(None);
+            }
+            match (&slot.check, value.cast_exact::<PyList>()) {
+                (Check::Strings, Ok(list)) => kept.push(list.to_tuple().into_any()),
+                _ => kept.push(value.clone()),
+            }
+        }
+        let fields = PyTuple::new(py, kept)?;
+        dagster.tuple_new.bind(py).call1((class, fields)).map(Some)
+    }
+}
+
+impl Ask {
+    fn check(self, globals: &Bound<'_, PyAny>) -> PyResult<(bool, Check)> {
+        let class = |name: &str| -> PyResult<Py<PyType>> {
+            Ok(globals.get_item(name)?.cast_into::<PyType>()?.unbind())
+        };
+        let classes = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| class(name))
+                .collect::<PyResult<_>>()
+        };
+        Ok(match self {
+            Self::Str => (false, Check::Str),
+            Self::OptStr => (true, Check::Str),
+            Self::OptInt => (true, Check::Int),
+            Self::Int => (false, Check::Int),
+            Self::Float => (false, Check::Float),
+            Self::Bool => (false, Check::Bool),
+            Self::Dict => (false, Check::Dict),
+            Self::EmptyList => (false, Check::EmptyList),
+            Self::Instance(names) => (false, Check::Instance(classes(names)?)),
+            Self::OptInstance(names) => (true, Check::Instance(classes(names)?)),
+            Self::Metadata => (false, Check::Metadata),
+            Self::Tags => (false, system_tags(globals.py())?),
+            Self::OptTags => (true, system_tags(globals.py())?),
+            Self::Strings => (false, Check::Strings),
+            Self::EventData => {
+                let mut rules = HashMap::new();
+                for member in globals.get_item("DagsterEventType")?.try_iter()? {
+                    let member = member?;
+                    let name: String = member.getattr("name")?.extract()?;
+                    let rule = EVENT_DATA.iter().find(|(event, _, _)| *event == name);
+                    let rule =
+                        rule.map(|(_, data, optional)| PyResult::Ok((class(data)?, *optional)));
+                    rules.insert(member.getattr("value")?.extract()?, rule.transpose()?);
+                }
+                (false, Check::EventData(rules))
+            }
+        })
+    }
+}
+
+impl Check {
+    fn passes(
+        &self,
+        dagster: &Dagster,
+        value: &Bound<'_, PyAny>,
+        event_type: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        Ok(match self {
+            Self::Anything => true,
+            Self::Str => value.is_exact_instance_of::<PyString>(),
+            Self::Int => value.is_exact_instance_of::<PyInt>(),
+            Self::Float => value.is_exact_instance_of::<PyFloat>(),
+            Self::Bool => value.is_exact_instance_of::<PyBool>(),
+            Self::Dict => value.is_exact_instance_of::<PyDict>(),
+            Self::EmptyList => value
+                .cast_exact::<PyList>()
+                .is_ok_and(|list| list.is_empty()),
+            Self::Instance(classes) => is_one_of(classes, value),
+            Self::Strings => match value.cast_exact::<PyList>() {
+                Ok(list) => list
+                    .iter()
+                    .all(|item| item.is_exact_instance_of::<PyString>()),
+                Err(_) => false,
+            },
+            Self::Metadata => match value.cast_exact::<PyDict>() {
+                Ok(dict) => {
+                    for (label, value) in dict {
+                        if !label.is_exact_instance_of::<PyString>()
+                            || !dagster.is_metadata_value(&value)?
+                        {
+                            return Ok(false);
+                        }
+                    }
+                    true
+                }
+                Err(_) => false,
+            },
+            Self::SystemTags(names, prefixes) => match value.cast_exact::<PyDict>() {
+                Ok(dict) => dict.keys().iter().all(|key| {
+                    let key = key.cast_exact::<PyString>().ok();
+                    key.and_then(|key| key.to_str().ok()).is_some_and(|key| {
+                        names.iter().any(|name| name == key)
+                            || prefixes.iter().any(|prefix| key.starts_with(prefix))
+                    })
+                }),
+                Err(_) => false,
+            },
+            Self::EventData(rules) => {
+                let text = event_type.and_then(|text| text.cast_exact::<PyString>().ok());
+                match text
+                    .and_then(|text| text.to_str().ok())
+                    .map(|text| rules.get(text))
+                {
+                    None | Some(None) => false,
+                    Some(Some(None)) => true,
+                    Some(Some(Some((class, optional)))) => {
+                        value.get_type().is(class) || (*optional && value.is_none())
+                    }
+                }
+            }
+        })
+    }
+}
+
+fn is_one_of(classes: &[Py<PyType>], value: &Bound<'_, PyAny>) -> bool {
+    let class = value.get_type_ptr();
+    classes.iter().any(|it| it.as_ptr() == class.cast())
+}
+
+/// The tags that pass `validate_asset_event_tags` unchecked, apart from those of partitions.
+fn system_tags(py: Python<'_>) -> PyResult<Check> {
+    let tags = py.import("dagster._core.definitions.data_version")?;
+    let of = |name: &str| -> PyResult<String> { tags.getattr(name)?.extract() };
+    Ok(Check::SystemTags(
+        vec![of("CODE_VERSION_TAG")?, of("DATA_VERSION_TAG")?],
+        vec![
+            of("INPUT_DATA_VERSION_TAG_PREFIX")?,
+            of("INPUT_EVENT_POINTER_TAG_PREFIX")?,
+        ],
+    ))
+}
+
+/// Whether the tuple behind a class is a plain named tuple.
+fn keeps_its_arguments(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    if !class.is_subclass_of::<PyTuple>()? {
+        return Ok(false);
+    }
+    let mut base = class.getattr_opt("__nt_new__")?;
+    if base.is_none() {
+        for ancestor in class.mro().try_iter()?.skip(1) {
+            let own = ancestor?
+                .getattr("__dict__")?
+                .call_method1("get", ("__new__",))?;
+            if !own.is_none() {
+                base = own.getattr_opt("__func__")?;
+                break;
+            }
+        }
+    }
+    let Some(globals) = base
+        .map(|base| base.getattr_opt("__globals__"))
+        .transpose()?
+        .flatten()
+    else {
+        return Ok(false);
+    };
+    // `collections.namedtuple` gives its `__new__` a module of this name.
+    let module: String = globals.get_item("__name__")?.extract()?;
+    Ok(module.starts_with("namedtuple_"))
+}
+
+/// The checks of a generated `__new__`, as `dagster_shared.check.builder` writes them; none where
+/// the class has another constructor or asks for something that is not checked here.
+fn record_checks(
+    class: &Bound<'_, PyType>,
+    new: &Bound<'_, PyAny>,
+    fields: &[String],
+) -> PyResult<Option<Vec<(bool, Check)>>> {
+    let name: String = new.getattr("__name__")?.extract()?;
+    if name != "__checked_new__" && name != "__defaults_new__" {
+        return Ok(None);
+    }
+    let annotations = class.getattr("__record_annotations__")?;
+    let defaults = class.getattr("__record_defaults__")?;
+    let mut checks = Vec::with_capacity(fields.len());
+    for field in fields {
+        if name == "__checked_new__" {
+            match annotated(&annotations.get_item(field)?)? {
+                Some(check) => checks.push(check),
+                None => return Ok(None),
+            }
+        } else {
+            checks.push((true, Check::Anything));
+        }
+        // None may stand for a default that is an empty collection.
+        if defaults.contains(field)? && !defaults.get_item(field)?.is_truthy()? {
+            let last = checks.last_mut();
+            let of_none = !defaults.get_item(field)?.is_none();
+            if of_none && last.is_some_and(|(optional, _)| *optional) {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(checks))
+}
+
+/// What the generated code asks of a value with this annotation, and whether None will do.
+fn annotated(annotation: &Bound<'_, PyAny>) -> PyResult<Option<(bool, Check)>> {
+    let py = annotation.py();
+    let typing = py.import("typing")?;
+    if annotation.is(&typing.getattr("Any")?) {
+        return Ok(Some((true, Check::Anything)));
+    }
+    let origin = typing.call_method1("get_origin", (annotation,))?;
+    if origin.is_none() {
+        return Ok(scalar(annotation).map(|check| (false, check)));
+    }
+    let arguments = typing
+        .call_method1("get_args", (annotation,))?
+        .cast_into::<PyTuple>()?;
+    if origin.is(&typing.getattr("Annotated")?) {
+        return annotated(&arguments.get_item(0)?);
+    }
+    let is_union = origin.is(&typing.getattr("Union")?)
+        || py
+            .import("types")?
+            .getattr_opt("UnionType")?
+            .is_some_and(|union| origin.is(&union));
+    let arguments: Vec<Bound<'_, PyAny>> = arguments.extract()?;
+    if let [inner, none] = arguments.as_slice()
+        && is_union
+        && none.is(py.None().bind(py).get_type())
+        && typing.call_method1("get_origin", (inner,))?.is_none()
+    {
+        return Ok(scalar(inner).map(|check| (true, check)));
+    }
+    Ok(None)
+}
+
+fn scalar(annotation: &Bound<'_, PyAny>) -> Option<Check> {
+    let py = annotation.py();
+    let class = annotation.cast::<PyType>().ok()?;
+    Some(if class.is(py.get_type::<PyString>()) {
+        Check::Str
+    } else if class.is(py.get_type::<PyInt>()) {
+        Check::Int
+    } else if class.is(py.get_type::<PyFloat>()) {
+        Check::Float
+    } else if class.is(py.get_type::<PyBool>()) {
+        Check::Bool
+    } else {
+        // An instance of exactly this class passes whatever test for instances it has.
+        Check::Instance(vec![class.clone().unbind()])
+    })
+}
+
+fn known(new: &Bound<'_, PyAny>) -> PyResult<Option<&'static Known>> {
+    let Ok(source) = source_fingerprint(new) else {
+        return Ok(None);
+    };
+    let Some(known) = KNOWN.iter().find(|known| known.source == source) else {
+        return Ok(None);
+    };
+    let globals = new.getattr("__globals__")?;
+    for (name, source) in known.calls {
+        let called = globals.call_method1("get", (name,))?;
+        if source_fingerprint(&called).ok() != Some(*source) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(known))
+}
