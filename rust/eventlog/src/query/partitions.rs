@@ -92,6 +92,9 @@ fn standing_partitions(
     Ok(standing)
 }
 
+/// A partition, and keys and values of tags.
+pub type PartitionTags = (String, Vec<(String, String)>);
+
 /// Values of `tag_keys` on the latest event of each partition; partitions without any are left out.
 pub fn latest_tags(
     reader: &Reader<'_>,
@@ -100,7 +103,7 @@ pub fn latest_tags(
     tag_keys: &[String],
     names_wanted: Option<&HashSet<String>>,
     bounds: Bounds,
-) -> Result<Vec<(String, Vec<(String, String)>)>> {
+) -> Result<Vec<PartitionTags>> {
     let Some(asset) = reader.asset(asset_key)? else {
         return Ok(Vec::new());
     };

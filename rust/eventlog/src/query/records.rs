@@ -1,11 +1,13 @@
 //! The log as it is: records one after the other, and what the store holds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::reader::{Reader, open_record};
 use crate::error::Result;
-use crate::record::{Kind, Record};
+use crate::record::{Event, Kind, Record};
 use crate::sequence::Sequence;
+use crate::value::{ShapeSource, to_packed_json};
 
 /// A record on its facets, for people.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +18,7 @@ pub struct RecordLine {
     pub run_id: Option<String>,
     pub event_type: Option<String>,
     pub step_key: Option<String>,
-    /// What the record is about: its asset, pool, shape, ...
+    /// What the record is about (its asset, pool, shape, ...), or the event's message.
     pub subject: Option<String>,
 }
 
@@ -31,6 +33,11 @@ pub fn records_after(
 ) -> Result<(Vec<RecordLine>, Sequence)> {
     let mut found = Vec::new();
     let mut at = after;
+    let shapes = reader
+        .shapes_from(0)?
+        .into_iter()
+        .map(Arc::new)
+        .collect::<Vec<_>>();
     let mut cursor = reader.log_cursor()?;
     let mut row = cursor.seek(&after.next().to_key())?;
     for _ in 0..scanned {
@@ -39,8 +46,12 @@ pub fn records_after(
             break;
         }
         at = Sequence::from_key_end(key);
-        let line = line_of(at, &open_record(at, frame)?);
+        let record = open_record(at, frame)?;
+        let mut line = line_of(at, &record);
         if run_id.is_none_or(|run_id| line.run_id.as_deref() == Some(run_id)) {
+            if let (Record::Event(event), None) = (&record, &line.subject) {
+                line.subject = message_of(event, &shapes);
+            }
             found.push(line);
         }
         row = cursor.next()?;
@@ -118,6 +129,16 @@ fn line_of(sequence: Sequence, record: &Record<'_>) -> RecordLine {
         }
     }
     line
+}
+
+/// The message of the Dagster event, else of the entry; None where the body does not read as JSON.
+fn message_of(event: &Event<'_>, shapes: &dyn ShapeSource) -> Option<String> {
+    let text = to_packed_json(event.body, &event.facets(), shapes).ok()?;
+    let packed: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let message = packed["dagster_event"]["message"]
+        .as_str()
+        .or(packed["user_message"].as_str())?;
+    (!message.is_empty()).then(|| message.to_owned())
 }
 
 fn about(subject: &str, partition: Option<&str>) -> String {

@@ -5,6 +5,7 @@
 //! switches, and the old set is emptied in small commits after it.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 
 use super::Progress;
 use crate::error::{Error, Result};
@@ -49,6 +50,7 @@ fn lock(store: &Store) -> Result<File> {
     let file = File::options()
         .create(true)
         .append(true)
+        .mode(0o600)
         .open(&path)
         .map_err(failed)?;
     match file.try_lock() {
