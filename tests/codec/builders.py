@@ -15,6 +15,7 @@ from dagster._core.definitions.partitions.subset.time_window import TimeWindowPa
 from dagster._core.events import DagsterEvent
 from dagster._core.events.log import EventLogEntry
 from hypothesis import strategies as st
+
 from codec.instances import CLASSES, constructing, objects, parameters, text, values
 
 tags = st.dictionaries(

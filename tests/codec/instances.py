@@ -1,8 +1,8 @@
 """Instances of every class that Dagster's serdes knows, drawn from their annotations.
 
-`objects(cls)` is a hypothesis strategy for a whitelisted class: it reads the constructor's signature
-and the declared fields, and draws a value for each. Classes that refuse such values have a builder in
-`builders.py`. Values stay small; what is special about scalars has tests of its own.
+`objects(cls)` is a hypothesis strategy for a whitelisted class: it reads the constructor's
+signature and the declared fields, and draws a value for each. Classes that refuse such values have
+a builder in `builders.py`. Values stay small; what is special about scalars has its own tests.
 """
 
 import collections.abc
@@ -97,7 +97,7 @@ def declared_fields(cls) -> dict[str, object]:
         return dict(get_record_annotations(cls))
     fields: dict[str, object] = {}
     for ancestor in reversed(cls.__mro__):
-        fields.update(ancestor.__dict__.get("__annotations__", {}))
+        fields.update(inspect.get_annotations(ancestor))
     return fields
 
 

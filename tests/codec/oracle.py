@@ -4,11 +4,11 @@ import dataclasses
 import json
 import math
 
-from dagster_lmdb._core import ShapeTable
-from dagster_shared.serdes import deserialize_value, serialize_value
-from dagster_shared.serdes import serdes
+from dagster_shared.serdes import deserialize_value, serdes, serialize_value
 from dagster_shared.serdes.errors import DeserializationError
 from pydantic import BaseModel
+
+from dagster_lmdb._core import ShapeTable
 
 
 def differs(found, expected, where: str = "value") -> str | None:

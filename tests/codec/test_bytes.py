@@ -5,14 +5,15 @@ import random
 
 import msgpack
 import pytest
-from codec.instances import CLASSES, constructing, objects
-from codec.oracle import outcome
 from dagster import AssetKey, DagsterRunStatus
-from dagster_lmdb._core import ShapeTable
 from dagster_shared.serdes import serialize_value
 from dagster_shared.serdes.serdes import SerializableNonScalarKeyMapping
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from codec.instances import CLASSES, constructing, objects
+from codec.oracle import outcome
+from dagster_lmdb._core import ShapeTable
 
 
 def read(body: bytes, facets, shapes):
@@ -125,7 +126,7 @@ def test_mutated_bodies_end_in_values_or_exceptions():
                     del mutated[max(at, 1) :]
                 case _:
                     mutated.insert(at, chance.randrange(256))
-        _, error = outcome(lambda: table.decode(bytes(mutated), facets))
+        _, error = outcome(lambda: table.decode(bytes(mutated), facets))  # noqa: B023
         read_well += error is None
     assert 100 < read_well < 15_000
     assert table.decode(body, facets)[0] == value[0]

@@ -1,4 +1,4 @@
-"""A class that changed between writing and reading is read as Dagster reads it from its own JSON."""
+"""A class that changed between writing and reading is read as Dagster reads its own JSON."""
 
 import dataclasses
 import enum
@@ -6,8 +6,6 @@ import json
 from typing import NamedTuple
 
 import pytest
-from codec.oracle import check_reads_like_dagster, outcome
-from dagster_lmdb._core import ShapeTable
 from dagster_shared.record import IHaveNew, record, record_custom
 from dagster_shared.serdes import deserialize_value, serialize_value
 from dagster_shared.serdes.serdes import (
@@ -20,6 +18,9 @@ from dagster_shared.serdes.serdes import (
     pack_value,
 )
 from pydantic import BaseModel
+
+from codec.oracle import check_reads_like_dagster, outcome
+from dagster_lmdb._core import ShapeTable
 
 
 def registry(*classes, **options) -> WhitelistMap:

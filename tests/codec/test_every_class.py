@@ -1,10 +1,11 @@
 """Every class and enum that Dagster's serdes knows goes through the codec as through serdes."""
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
 from codec.instances import CLASSES, ENUMS, FAILED_MODULES, WHITELIST, constructing, objects
 from codec.oracle import check_like_dagster
 from dagster_lmdb._core import ShapeTable
-from hypothesis import HealthCheck, Phase, given, settings
 
 # Classes no instance of which Dagster itself can serialize; the codec must refuse them alike.
 REFUSED_BY_DAGSTER = {

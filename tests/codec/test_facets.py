@@ -1,8 +1,9 @@
 """Facets: values the record holds anyway, which a body refers to instead of repeating them."""
 
 import pytest
-from codec.oracle import check_like_dagster
 from dagster import AssetKey
+
+from codec.oracle import check_like_dagster
 from dagster_lmdb._core import ShapeTable
 
 RUN = "0f3b6f04-9f4c-4a5f-8d24-8e1b6f6d5f3a"

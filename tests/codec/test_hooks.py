@@ -4,16 +4,17 @@ import inspect
 
 import dagster
 import pytest
-from codec.oracle import check_like_dagster
 from dagster import AssetKey, AssetMaterialization, MetadataValue
 from dagster._core.definitions import metadata as metadata_module
 from dagster._core.definitions.events import AssetMaterializationSerializer
 from dagster._core.definitions.metadata import MetadataEntry, MetadataFieldSerializer
 from dagster._core.definitions.metadata.metadata_value import JsonDataFieldSerializer
 from dagster._core.events import DagsterEvent, DagsterEventSerializer, _handle_back_compat
-from dagster_lmdb._core import ShapeTable
 from dagster_shared.serdes import deserialize_value
 from dagster_shared.utils.warnings import normalize_renamed_param
+
+from codec.oracle import check_like_dagster
+from dagster_lmdb._core import ShapeTable
 
 KNOWN = [
     MetadataFieldSerializer.pack,
@@ -117,13 +118,15 @@ def test_metadata_that_is_not_what_its_class_expects():
 def test_metadata_entries_with_descriptions_are_read():
     table = ShapeTable()
     text = (
-        '{"__class__": "AssetMaterialization", "asset_key": {"__class__": "AssetKey", "path": ["a"]}, '
+        '{"__class__": "AssetMaterialization", '
+        '"asset_key": {"__class__": "AssetKey", "path": ["a"]}, '
         '"description": null, "metadata_entries": [{"__class__": "EventMetadataEntry", '
         '"description": "d", "entry_data": {"__class__": "TextMetadataEntryData", "text": "t"}, '
         '"label": "l"}], "partition": null, "tags": null}'
     )
-    from codec.oracle import check_reads_like_dagster, differs
     import json
+
+    from codec.oracle import check_reads_like_dagster, differs
 
     body = table.encode(json.loads(text))
     assert table.packed_json(body) == text

@@ -1,13 +1,14 @@
-"""Dicts that look like serdes' own: read back, they are what `deserialize_value` makes of that JSON."""
+"""Dicts that look like serdes' own: read back as `deserialize_value` reads that JSON."""
 
 import collections
 
 import pytest
-from codec.oracle import check_like_dagster
 from dagster import AssetKey, DagsterRunStatus
 from dagster._core.definitions.metadata import JsonMetadataValue
-from dagster_lmdb._core import ShapeTable
 from dagster_shared.serdes.serdes import SerializableNonScalarKeyMapping, pack_value
+
+from codec.oracle import check_like_dagster
+from dagster_lmdb._core import ShapeTable
 
 DICTS = [
     {"__class__": "AssetKey", "path": ["a"]},

@@ -1,4 +1,4 @@
-"""Scalars and collections at their edges: what serdes and json make of them, the codec makes too."""
+"""Scalars and collections at their edges: the codec makes of them what serdes makes."""
 
 import collections
 import enum
@@ -7,14 +7,15 @@ import sys
 import types
 
 import pytest
-from codec.oracle import check_like_dagster, differs
 from dagster import AssetKey, DagsterRunStatus, MetadataValue
 from dagster._core.definitions.metadata import JsonMetadataValue
-from dagster_lmdb._core import ShapeTable
 from dagster_shared.serdes import deserialize_value, serialize_value
 from dagster_shared.serdes.serdes import SerializableNonScalarKeyMapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from codec.oracle import check_like_dagster, differs
+from dagster_lmdb._core import ShapeTable
 
 
 class Text(str):
@@ -291,7 +292,7 @@ def test_nesting_has_a_limit_of_its_own():
     finally:
         sys.setrecursionlimit(old)
     for body in (b"\x91" * 200_000, b"\x81\xa1a" * 200_000, b"\x92\xd4\x04\x00" * 200_000):
-        with pytest.raises((RecursionError, ValueError), match="deep|recursion"):
+        with pytest.raises((RecursionError, ValueError), match=r"deep|recursion"):
             table.decode(body)
         with pytest.raises(ValueError, match="deep"):
             table.packed_json(body)
@@ -338,8 +339,9 @@ def test_a_list_that_shrinks_while_it_is_read():
 
 
 def test_metadata_of_every_kind():
-    from codec.builders import metadata
     from dagster import AssetObservation
+
+    from codec.builders import metadata
 
     kinds = set()
 

@@ -231,7 +231,7 @@ impl<'py> Encoder<'_, 'py> {
             let value = dict.get_item(key)?;
             let same = |value: &Bound<'py, PyAny>| -> PyResult<bool> {
                 let constant = constant.bind(self.py);
-                Ok(value.get_type().is(&constant.get_type()) && value.eq(constant)?)
+                Ok(value.get_type().is(constant.get_type()) && value.eq(constant)?)
             };
             if !value
                 .as_ref()

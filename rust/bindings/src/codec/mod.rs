@@ -8,6 +8,7 @@
 
 mod call;
 mod construct;
+mod constructors;
 mod dagster;
 mod decode;
 mod encode;
