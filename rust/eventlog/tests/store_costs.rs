@@ -67,6 +67,9 @@ fn costs() {
             Ok(Outcome::Commit(()))
         })
         .unwrap();
+    let append_one = || {
+        append(&store, &[7; 500]).unwrap();
+    };
     println!("durable append    {:?}", each(1000, append_one));
     store.set_durability(Durability::Relaxed).unwrap();
     println!("relaxed append    {:?}", each(1000, append_one));

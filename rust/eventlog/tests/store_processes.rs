@@ -251,6 +251,51 @@ fn a_killed_writer_leaves_the_lock_to_the_next_at_once() {
 }
 
 #[test]
+fn a_writer_in_a_loop_lets_others_have_their_turn() {
+    const TEST: &str = "a_writer_in_a_loop_lets_others_have_their_turn";
+    const ROUNDS: usize = 30;
+    if let Some((_, directory)) = role() {
+        let store =
+            Store::open(&directory, &store_support::SCHEMA, &OpenOptions::default()).unwrap();
+        let stop = AtomicBool::new(false);
+        tell("ready");
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                listen();
+                stop.store(true, Ordering::Relaxed);
+            });
+            while !stop.load(Ordering::Relaxed) {
+                append(&store, b"loop").unwrap();
+            }
+        });
+        return;
+    }
+    let (directory, store) = new_store();
+    let mut looping = Player::start(TEST, "looping", directory.path());
+    looping.hear();
+    let before = store.commit_word();
+    let start = Instant::now();
+    let mut waits: Vec<_> = (0..ROUNDS)
+        .map(|_| {
+            thread::sleep(Duration::from_millis(2));
+            let start = Instant::now();
+            append(&store, b"turn").unwrap();
+            start.elapsed()
+        })
+        .collect();
+    let each = start.elapsed() / (store.commit_word() - before);
+    looping.say("stop");
+    looping.end();
+    waits.sort();
+    println!(
+        "beside a loop of commits of {each:?}: median {:?}, worst {:?}",
+        waits[ROUNDS / 2],
+        waits[ROUNDS - 1]
+    );
+    assert!(waits[ROUNDS / 2] < Duration::from_secs(1));
+}
+
+#[test]
 fn a_write_inside_a_write_is_an_error_and_a_read_inside_it_is_not() {
     let (_directory, store) = new_store();
     put(&store, b"key", b"before").unwrap();
@@ -427,4 +472,66 @@ fn a_process_that_executes_another_program_leaves_it_no_file_of_the_store() {
         !listed.contains(directory.path().to_str().unwrap()),
         "{listed}"
     );
+}
+
+#[test]
+fn closing_one_handle_keeps_the_locks_of_the_others() {
+    const TEST: &str = "closing_one_handle_keeps_the_locks_of_the_others";
+    if let Some((_, directory)) = role() {
+        // LMDB marks a live process by a lock on the byte of its process id.
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(directory.join("lock.mdb"))
+            .unwrap();
+        // SAFETY: flock is plain data; zero is a valid value of each field.
+        let mut request: libc::flock = unsafe { std::mem::zeroed() };
+        request.l_type = libc::F_WRLCK as libc::c_short;
+        // SAFETY: asks for this process's parent.
+        request.l_start = i64::from(unsafe { libc::getppid() });
+        request.l_len = 1;
+        // SAFETY: the descriptor is open, and `request` valid for the call.
+        let code = unsafe {
+            libc::fcntl(
+                std::os::fd::AsRawFd::as_raw_fd(&file),
+                libc::F_GETLK,
+                &mut request,
+            )
+        };
+        assert_eq!(code, 0);
+        return tell(request.l_type != libc::F_UNLCK as libc::c_short);
+    }
+    let (directory, shared) = new_store();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    get(&shared, b"key").unwrap();
+                    shared.wait_for_commit(shared.commit_word(), Duration::from_micros(50));
+                }
+            });
+        }
+        for round in 0..20 {
+            for _ in 0..20 {
+                shared.close();
+            }
+            put(&shared, b"key", b"value").unwrap();
+            if round % 4 == 0 {
+                let kept =
+                    Store::open(directory.path(), &store_support::SCHEMA, &creating()).unwrap();
+                shared.close();
+                kept.read(|_| {
+                    shared.close();
+                    let probe = Player::start(TEST, "probe", directory.path());
+                    assert_eq!(probe.end(), ["true"]);
+                    Ok(())
+                })
+                .unwrap();
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    shared.close();
+    assert_eq!(maps(directory.path()), 0);
 }

@@ -23,6 +23,9 @@ pub const DATA: &str = "data.mdb";
 /// LMDB's lock file.
 pub const LOCK: &str = "lock.mdb";
 
+/// How the name of a lock file begins that is being written.
+pub const DRAFT: &str = "lock.mdb.";
+
 /// Trees beside the projection tables.
 const FIXED: [&str; 3] = ["meta", "log", "cached_status"];
 /// Trees that a later release may open beside these.
@@ -53,6 +56,11 @@ pub fn open(
         libc::ENOMEM => Error::NoAddressSpace {
             path: directory.into(),
             map_size,
+        },
+        // The data file's version has been looked at, so it is the lock file's.
+        _ if error.is_version_mismatch() => Error::Incompatible {
+            path: directory.into(),
+            reason: "another program has it open, with another LMDB".into(),
         },
         _ => failed(directory, None, error),
     })?;
@@ -108,19 +116,30 @@ fn make_lock_file(directory: &Path, max_readers: u32) -> io::Result<()> {
     }
     let mut name = [0; 8];
     getrandom::fill(&mut name).map_err(io::Error::other)?;
-    let draft = directory.join(format!("{LOCK}.{:016x}", u64::from_ne_bytes(name)));
+    let draft = directory.join(format!("{DRAFT}{:016x}", u64::from_ne_bytes(name)));
     let written = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&draft)
-        .and_then(|file| file.write_all_at(&vec![0; (max_readers as usize + 2) * LINE], 0))
-        .and_then(|()| match fs::hard_link(&draft, &path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
-        });
+        .and_then(|file| file.write_all_at(&vec![0; (max_readers as usize + 2) * LINE], 0));
+    if written.is_ok() {
+        // Where another was faster, or the file system has no links, LMDB finds or makes the file.
+        let _ = fs::hard_link(&draft, &path);
+    }
     let _ = fs::remove_file(&draft);
     written
+}
+
+/// Removes drafts of a lock file that a crash left. The caller alone makes the store.
+pub fn remove_drafts(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(DRAFT) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens the trees of the schema, and reads the meta row; none if a tree or the row is absent.

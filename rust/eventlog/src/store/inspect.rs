@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use super::environment::{self, DATA, LOCK};
+use super::environment::{self, DATA, DRAFT, LOCK};
 use super::namespace;
 use super::pages;
 use super::queue;
@@ -105,7 +105,7 @@ fn stranger(directory: &Path) -> io::Result<Option<String>> {
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let ours = [queue::NAME, namespace::NAME, LOCK, "lost+found"];
-        if !ours.contains(&name.as_str()) {
+        if !ours.contains(&name.as_str()) && !name.starts_with(DRAFT) {
             return Ok(Some(name));
         }
     }

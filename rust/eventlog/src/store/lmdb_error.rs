@@ -58,6 +58,11 @@ impl LmdbError {
         self.code == ffi::MDB_BAD_TXN
     }
 
+    /// LMDB's files have another version than this LMDB.
+    pub fn is_version_mismatch(&self) -> bool {
+        self.code == ffi::MDB_VERSION_MISMATCH
+    }
+
     /// The environment is unusable until it is opened again.
     pub fn is_fatal(&self) -> bool {
         self.code == ffi::MDB_PANIC

@@ -77,7 +77,7 @@ impl Meta {
         rmp_serde::to_vec_named(self).expect("the meta row encodes")
     }
 
-    fn decode(path: &Path, bytes: &[u8]) -> Result<Self> {
+    pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Self> {
         let damaged = |error: rmp_serde::decode::Error| Error::Damaged {
             path: path.into(),
             reason: format!("its meta row does not decode ({error})"),

@@ -16,6 +16,7 @@ mod queue;
 mod range;
 mod refusal;
 mod registry;
+mod room;
 #[allow(clippy::module_inception)]
 mod store;
 mod transaction;

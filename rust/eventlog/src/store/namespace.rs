@@ -87,10 +87,16 @@ fn find_other(folder: &Path, own: &str) -> io::Result<Option<String>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        if os::is_locked(&file)? {
-            return Ok(Some(name));
+        // Removed under the exclusive lock, so that who takes it for its own meanwhile waits, and
+        // then finds it gone. Held exclusively by another means that another removes it.
+        match os::held(&file)? {
+            Some(Hold::Shared) => return Ok(Some(name)),
+            Some(Hold::Exclusive) => {}
+            None if os::try_lock(&file, Hold::Exclusive)? => {
+                let _ = fs::remove_file(entry.path());
+            }
+            None => return find_other(folder, own),
         }
-        let _ = fs::remove_file(entry.path());
     }
     Ok(None)
 }

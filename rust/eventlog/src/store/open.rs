@@ -178,6 +178,8 @@ fn open_or_create(
     if unfinished {
         // A mounted volume may belong to another user and be ours to write; the files are private.
         let _ = fs::set_permissions(directory, Permissions::from_mode(0o700));
+        environment::remove_drafts(directory)
+            .map_err(|error| refused("cannot read", directory, error))?;
     }
     let map_size = inspect::data_file(directory, unfinished)?.unwrap_or(given);
     let environment = environment::open(directory, schema, max_readers, map_size)?;
@@ -225,7 +227,7 @@ fn open_queue(directory: &Path) -> Result<Queue> {
         QueueError::Foreign => {
             not_a_store(directory, "its file named queue belongs to another program")
         }
-        QueueError::Newer(version) => Error::Incompatible {
+        QueueError::Version(version) => Error::Incompatible {
             path: directory.into(),
             reason: format!("its queue file has version {version}"),
         },

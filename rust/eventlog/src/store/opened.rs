@@ -10,14 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::gate::{Gate, Inside, Live};
-use super::lmdb::LmdbError;
+use super::gate::{Gate, Inside, Live, Trees};
+use super::lmdb::{LmdbError, View};
+use super::meta::{self, Meta};
 use super::namespace::Presence;
 use super::open::{self, OpenOptions, Place, Schema};
 use super::os::ProcessMark;
 use super::queue::{Queue, WriterLock};
-use super::refusal::{failed, not_locked};
+use super::refusal::{damaged, failed, not_locked};
 use super::registry::registry;
+use super::room::Room;
 use crate::error::{Error, Result};
 
 /// How often a writer looks for readers that died.
@@ -34,6 +36,9 @@ pub struct Opened {
     /// Whether the store was relaxed at the last look; the meta row is checked in each commit.
     relaxed: AtomicBool,
     cleared: Mutex<Instant>,
+    /// The meta row as it was last read, and what it decodes to.
+    meta: Mutex<(Vec<u8>, Option<Arc<Meta>>)>,
+    room: Room,
     opened_by: ProcessMark,
     /// None only while it is dropped.
     gate: Option<Gate>,
@@ -57,6 +62,8 @@ impl Opened {
             queue: Arc::new(queue),
             relaxed: AtomicBool::new(relaxed),
             cleared: Mutex::new(Instant::now()),
+            meta: Mutex::default(),
+            room: Room::default(),
             opened_by: ProcessMark::here(),
             gate: Some(Gate::new(live)),
             _presence: presence,
@@ -73,6 +80,10 @@ impl Opened {
 
     pub fn max_readers(&self) -> u32 {
         self.max_readers
+    }
+
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 
     pub fn queue(&self) -> &Arc<Queue> {
@@ -158,6 +169,25 @@ impl Opened {
         self.queue
             .lock(interrupted)
             .map_err(|error| not_locked(self.directory(), error))
+    }
+
+    /// What the store says about itself in this transaction.
+    pub fn meta(&self, view: &View<'_>, trees: &Trees) -> Result<Arc<Meta>> {
+        let Some(bytes) = view
+            .get(trees.meta, meta::KEY)
+            .map_err(|error| self.failure(error))?
+        else {
+            return damaged(self.directory(), "its meta row is gone");
+        };
+        let mut last = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (known, Some(meta)) = &*last
+            && known == bytes
+        {
+            return Ok(Arc::clone(meta));
+        }
+        let meta = Arc::new(Meta::decode(self.directory(), bytes)?);
+        *last = (bytes.to_vec(), Some(Arc::clone(&meta)));
+        Ok(meta)
     }
 
     /// Frees the slots of readers that died, now and then.

@@ -66,11 +66,15 @@ pub fn wait_lock(file: &File, hold: Hold) -> io::Result<()> {
     fcntl_lock(file, libc::F_OFD_SETLKW, &mut lock_request(hold))
 }
 
-/// Whether anyone, through another opening of the file, holds the lock.
-pub fn is_locked(file: &File) -> io::Result<bool> {
+/// How another opening of the file holds the lock, if one does.
+pub fn held(file: &File) -> io::Result<Option<Hold>> {
     let mut request = lock_request(Hold::Exclusive);
     fcntl_lock(file, libc::F_OFD_GETLK, &mut request)?;
-    Ok(request.l_type != libc::F_UNLCK as libc::c_short)
+    Ok(match libc::c_int::from(request.l_type) {
+        libc::F_UNLCK => None,
+        libc::F_RDLCK => Some(Hold::Shared),
+        _ => Some(Hold::Exclusive),
+    })
 }
 
 /// Keeps a descriptor from programs that this process executes.

@@ -53,8 +53,8 @@ struct Header {
 pub enum QueueError {
     /// Another program's file has its name.
     Foreign,
-    /// A newer release made it, and has it open.
-    Newer(u32),
+    /// Another release made it, and has it open.
+    Version(u32),
     /// A process with another C library has it open.
     Layout,
     Io(io::Error),
@@ -162,7 +162,7 @@ impl Queue {
                     return match header.version.load(Ordering::Relaxed) {
                         VERSION if header.layout.load(Ordering::Relaxed) == LAYOUT => Ok(queue),
                         VERSION => Err(QueueError::Layout),
-                        newer => Err(QueueError::Newer(newer)),
+                        other => Err(QueueError::Version(other)),
                     };
                 }
             }

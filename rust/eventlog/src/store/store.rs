@@ -8,11 +8,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use super::environment::DATA;
-use super::gate::{Inside, Live};
-use super::lmdb::{LmdbError, Tree, View};
+use super::gate::{Inside, Live, Trees};
+use super::lmdb::{LmdbError, View};
 use super::meta::{self, Durability, Meta};
 use super::open::{self, OpenOptions, Schema};
 use super::opened::Opened;
@@ -20,6 +21,10 @@ use super::refusal::refused;
 use super::registry::registry;
 use super::transaction::{Outcome, Snapshot, Transaction};
 use crate::error::{Error, Result};
+
+/// How often an environment is opened anew before the outcome of its last commit is given up.
+const REPLACING_TRIES: u32 = 20;
+const REPLACING_PAUSE: Duration = Duration::from_millis(50);
 
 /// A store, cheap to copy. Copies share one claim; it ends with the last of them, or with `close`.
 #[derive(Clone)]
@@ -205,7 +210,7 @@ impl Store {
         match self.opened().map(|opened| Arc::clone(opened.queue())) {
             Ok(queue) => queue.wait(seen, timeout),
             Err(_) => {
-                std::thread::sleep(timeout);
+                thread::sleep(timeout);
                 seen
             }
         }
@@ -292,15 +297,18 @@ impl Store {
 }
 
 /// Reads the meta row, and refuses a store that this process is too old or too new for.
-fn current_meta(handle: &Handle, opened: &Opened, view: &View<'_>, tree: Tree) -> Result<Meta> {
-    let path = &handle.directory;
-    let meta = Meta::load(path, view, tree)
-        .map_err(|error| opened.placed(error))?
-        .ok_or_else(|| Error::Damaged {
-            path: path.clone(),
-            reason: "its meta row is gone".into(),
-        })?;
-    meta.check_fold(path, handle.schema.fold_version, handle.options.for_rebuild)?;
+fn current_meta(
+    handle: &Handle,
+    opened: &Opened,
+    view: &View<'_>,
+    trees: &Trees,
+) -> Result<Arc<Meta>> {
+    let meta = opened.meta(view, trees)?;
+    meta.check_fold(
+        &handle.directory,
+        handle.schema.fold_version,
+        handle.options.for_rebuild,
+    )?;
     Ok(meta)
 }
 
@@ -316,7 +324,7 @@ fn read<R>(
         let error = match live.environment().read() {
             Ok(reading) => {
                 let view = reading.view();
-                let meta = current_meta(handle, opened, &view, live.trees.meta)?;
+                let meta = current_meta(handle, opened, &view, &live.trees)?;
                 let snapshot = Snapshot {
                     view,
                     trees: &live.trees,
@@ -363,7 +371,7 @@ where
         Ok(writing) => writing,
         Err(error) => return Ok(Attempt::NotBegun(error)),
     };
-    let meta = current_meta(handle, opened, &writing.view(), live.trees.meta)?;
+    let meta = current_meta(handle, opened, &writing.view(), &live.trees)?;
     let sizes = live
         .environment()
         .info()
@@ -382,7 +390,7 @@ where
     let mut transaction = Transaction {
         writing,
         trees: &live.trees,
-        meta,
+        meta: Meta::clone(&meta),
     };
     let f = f.take().expect("a write that runs its work ends");
     let value = match f(&mut transaction).map_err(|error| opened.placed(error))? {
@@ -424,7 +432,12 @@ fn settle(
     };
     let serial = inside.live().serial;
     drop(inside);
-    if fatal && opened.replace(serial).is_ok() {
+    let replaced = fatal
+        && (0..REPLACING_TRIES).any(|round| {
+            thread::sleep(REPLACING_PAUSE * round.min(1));
+            opened.replace(serial).is_ok()
+        });
+    if replaced {
         let inside = opened.enter()?;
         let live = inside.live();
         if live
@@ -438,7 +451,7 @@ fn settle(
         }
         // Where this fails too, the failure to report is the first.
         if let Ok(mut writing) = live.environment().write(false)
-            && let Ok(meta) = current_meta(handle, opened, &writing.view(), live.trees.meta)
+            && let Ok(meta) = current_meta(handle, opened, &writing.view(), &live.trees)
             && writing
                 .put(live.trees.meta, meta::KEY, &meta.encode())
                 .is_ok()
