@@ -90,10 +90,11 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
 
     /// The entries that a dict of metadata was read from.
     pub(super) fn metadata_entries(
-        &self,
+        &mut self,
         dict: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyList>> {
         let py = self.page.py;
+        self.page.enter()?;
         let entries = PyList::empty(py);
         let deserializers = self.page.codec.object_deserializers.bind(py);
         for (label, value) in dict {
