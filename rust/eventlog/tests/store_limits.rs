@@ -114,9 +114,9 @@ fn a_file_size_limit_stores_whole_or_nothing_and_writing_goes_on_after_it() {
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
     };
     let store = open(&directory);
-    for length in [100, 3_000, 50_000] {
+    for length in [2_000, 3_000, 50_000] {
         let before = rows(&store).unwrap().len() as u64;
-        limit(store.info().unwrap().file_bytes + 400_000);
+        limit(store.info().unwrap().file_bytes + 100_000);
         let (stored, error) = fill(&store, length);
         assert!(matches!(error, Error::DiskFull { .. }), "{error:?}");
         assert!(stored > before);

@@ -634,3 +634,59 @@ fn a_directory_made_anew_is_another_store() {
     let error = get(&first, b"key").unwrap_err();
     assert!(matches!(error, Error::NotAStore { .. }), "{error:?}");
 }
+
+#[test]
+fn a_store_that_an_incompatible_process_holds_open_is_refused() {
+    const TEST: &str = "a_store_that_an_incompatible_process_holds_open_is_refused";
+    if let Some((role, directory)) = role() {
+        let file = |name| {
+            FileOptions::new()
+                .read(true)
+                .write(true)
+                .open(directory.join(name))
+                .unwrap()
+        };
+        if role == "another LMDB" {
+            // As LMDB does: a shared lock on the first byte says that the lock file is in use.
+            let lock = file("lock.mdb");
+            // SAFETY: flock is plain data; zero is a valid value of each field.
+            let mut request: libc::flock = unsafe { std::mem::zeroed() };
+            request.l_type = libc::F_RDLCK as libc::c_short;
+            request.l_len = 1;
+            let descriptor = std::os::fd::AsRawFd::as_raw_fd(&lock);
+            // SAFETY: the descriptor is open, and `request` valid for the call.
+            let code = unsafe { libc::fcntl(descriptor, libc::F_SETLK, &mut request) };
+            assert_eq!(code, 0);
+            let format = lock.write_all_at(&[1, 0, 0, 0], 4);
+            format.unwrap();
+            tell("open");
+            listen();
+            return;
+        }
+        let _store =
+            Store::open(&directory, &store_support::SCHEMA, &OpenOptions::default()).unwrap();
+        let at = if role == "version" { 8 } else { 12 };
+        file("queue").write_all_at(&[99], at).unwrap();
+        tell("open");
+        listen();
+        return;
+    }
+    let (directory, store) = new_store();
+    put(&store, b"key", b"value").unwrap();
+    store.close();
+    for (role, said) in [
+        ("another LMDB", "another LMDB"),
+        ("version", "version 99"),
+        ("library", "C library"),
+    ] {
+        let mut holder = Player::start(TEST, role, directory.path());
+        holder.hear();
+        let error = refusal(directory.path(), &OpenOptions::default());
+        assert!(matches!(error, Error::Incompatible { .. }), "{error:?}");
+        assert!(error.to_string().contains(said), "{error}");
+        holder.end();
+        // What nobody holds any more is made anew.
+        assert!(get(&store, b"key").unwrap().is_some());
+        store.close();
+    }
+}
