@@ -296,7 +296,7 @@ fn a_writer_in_a_loop_lets_others_have_their_turn() {
 }
 
 #[test]
-fn a_write_inside_a_write_is_an_error_and_a_read_inside_it_is_not() {
+fn a_write_inside_a_transaction_is_an_error_and_a_read_inside_one_is_not() {
     let (_directory, store) = new_store();
     put(&store, b"key", b"before").unwrap();
     store
@@ -308,9 +308,13 @@ fn a_write_inside_a_write_is_an_error_and_a_read_inside_it_is_not() {
                 get(&store, b"key").unwrap().as_deref(),
                 Some(&b"before"[..])
             );
+            let error = store.resize(2 << 40).unwrap_err();
+            assert!(matches!(error, Error::Reentered { .. }), "{error:?}");
             Ok(Outcome::Commit(()))
         })
         .unwrap();
+    let inside_a_read = store.read(|_| put(&store, b"key", b"deadlock"));
+    assert!(matches!(inside_a_read, Err(Error::Reentered { .. })));
     assert_eq!(get(&store, b"key").unwrap().as_deref(), Some(&b"after"[..]));
 }
 

@@ -109,10 +109,22 @@ impl Opened {
         }
     }
 
-    fn alone<R>(&self, work: impl FnOnce(&mut Option<Live>) -> R) -> Result<R> {
-        self.gate().alone(work).map_err(|_| Error::Reentered {
+    /// Refuses a thread that has a transaction of this store already.
+    pub fn refuse_if_inside(&self) -> Result<()> {
+        if self.gate().is_inside() {
+            return Err(self.reentered());
+        }
+        Ok(())
+    }
+
+    fn reentered(&self) -> Error {
+        Error::Reentered {
             path: self.directory().into(),
-        })
+        }
+    }
+
+    fn alone<R>(&self, work: impl FnOnce(&mut Option<Live>) -> R) -> Result<R> {
+        self.gate().alone(work).map_err(|_| self.reentered())
     }
 
     /// Opens the environment anew, unless another thread has done so since `serial`.
