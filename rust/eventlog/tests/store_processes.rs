@@ -539,3 +539,38 @@ fn closing_one_handle_keeps_the_locks_of_the_others() {
     shared.close();
     assert_eq!(maps(directory.path()), 0);
 }
+
+#[test]
+fn killing_writers_at_any_moment_loses_no_commit_that_was_told() {
+    const TEST: &str = "killing_writers_at_any_moment_loses_no_commit_that_was_told";
+    const KILLS: u64 = 30;
+    if let Some((_, directory)) = role() {
+        let store =
+            Store::open(&directory, &store_support::SCHEMA, &OpenOptions::default()).unwrap();
+        loop {
+            tell(append(&store, &std::process::id().to_be_bytes()).unwrap());
+        }
+    }
+    let (directory, store) = new_store();
+    let mut bystander = Player::start(TEST, "writer", directory.path());
+    let mut told = Vec::new();
+    for round in 0..KILLS {
+        let mut writer = Player::start(TEST, "writer", directory.path());
+        told.push(writer.hear());
+        thread::sleep(Duration::from_micros(round * 331 % 3000));
+        told.extend(writer.kill());
+        told.push(bystander.hear());
+    }
+    told.extend(bystander.kill());
+    append(&store, b"last").unwrap();
+    let stored = rows(&store).unwrap();
+    let keys = stored.iter().map(|(key, _)| key.clone());
+    assert!(keys.eq((1..=stored.len() as u64).map(|key| key.to_be_bytes().to_vec())));
+    let mut numbers: Vec<u64> = told.iter().map(|line| line.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    let count = numbers.len();
+    numbers.dedup();
+    assert_eq!(numbers.len(), count, "no number was given twice");
+    assert!(numbers.len() as u64 > 2 * KILLS);
+    assert!(*numbers.last().unwrap() < stored.len() as u64);
+}
