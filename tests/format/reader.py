@@ -19,7 +19,7 @@ ABSENT = object()
 
 
 def crc32c(data: bytes) -> int:
-    """CRC-32C, bit by bit: https://www.rfc-editor.org/rfc/rfc3720#appendix-B.4"""
+    """CRC-32C, bit by bit: RFC 3720, appendix B.4."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc ^= byte
@@ -68,9 +68,11 @@ def _value(value: Any, facets: Sequence[Any], shapes: Sequence[list[Any]]) -> An
     if head.code == 5:
         return {"__frozenset__": items}
     if head.code == 6:
-        return {"__mapping_items__": [list(pair) for pair in zip(items[::2], items[1::2])]}
+        return {
+            "__mapping_items__": [list(pair) for pair in zip(items[::2], items[1::2], strict=True)]
+        }
     _, name, fields, constants, _ = shapes[int.from_bytes(head.data, "big")]
-    present = {field: item for field, item in zip(fields, items) if item is not ABSENT}
+    present = {field: item for field, item in zip(fields, items, strict=True) if item is not ABSENT}
     return {"__class__": name, **present, **(json.loads(constants) if constants else {})}
 
 
