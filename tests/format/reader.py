@@ -30,16 +30,18 @@ def crc32c(data: bytes) -> int:
 
 def records(directory: str) -> Iterator[tuple[int, int, list[Any]]]:
     """Sequence, kind and fields of every record."""
-    with lmdb.open(directory, lock=False, readonly=True, max_dbs=64) as environment:
-        with environment.begin() as transaction:
-            log = environment.open_db(b"log", txn=transaction, create=False)
-            for key, frame in transaction.cursor(db=log):
-                checksum, payload = struct.unpack("<I", frame[1:5])[0], frame[5:]
-                if frame[0] != 1 or crc32c(payload) != checksum:
-                    raise ValueError(f"frame {key.hex()} is damaged")
-                unpacker = msgpack.Unpacker(use_list=True, strict_map_key=False)
-                unpacker.feed(payload)
-                yield struct.unpack(">Q", key)[0], unpacker.unpack(), unpacker.unpack()
+    with (
+        lmdb.open(directory, lock=False, readonly=True, max_dbs=64) as environment,
+        environment.begin() as transaction,
+    ):
+        log = environment.open_db(b"log", txn=transaction, create=False)
+        for key, frame in transaction.cursor(db=log):
+            checksum, payload = struct.unpack("<I", frame[1:5])[0], frame[5:]
+            if frame[0] != 1 or crc32c(payload) != checksum:
+                raise ValueError(f"frame {key.hex()} is damaged")
+            unpacker = msgpack.Unpacker(use_list=True, strict_map_key=False)
+            unpacker.feed(payload)
+            yield struct.unpack(">Q", key)[0], unpacker.unpack(), unpacker.unpack()
 
 
 def packed(body: bytes, facets: Sequence[Any], shapes: Sequence[list[Any]]) -> Any:
