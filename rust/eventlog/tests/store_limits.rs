@@ -326,7 +326,12 @@ fn a_map_beyond_the_address_space_says_how_to_go_on() {
                 ..creating()
             },
         );
-        return put(&store.unwrap(), b"key", b"value").unwrap();
+        let store = store.unwrap();
+        put(&store, b"key", b"value").unwrap();
+        let error = store.resize(1 << 40).unwrap_err();
+        assert!(matches!(error, Error::NoAddressSpace { map_size, .. } if map_size == 1 << 40));
+        assert!(get(&store, b"key").unwrap().is_some());
+        return put(&store, b"key", b"next").unwrap();
     }
     let parent = tempfile::tempdir().unwrap();
     Player::start(TEST, "limited", &parent.path().join("store")).end();
