@@ -487,12 +487,15 @@ fn a_store_open_in_another_pid_namespace_is_refused_unless_allowed() {
         1,
         "stale files go"
     );
-    let mut alone = {
-        store.close();
-        other("refused")
-    };
-    assert_eq!(alone.hear(), "opened");
-    alone.end();
+    store.close();
+    // A process that another test starts holds this one's files until it runs its program.
+    let alone = (0..100).any(|_| {
+        let mut alone = other("refused");
+        let told = alone.hear();
+        alone.end();
+        told == "opened"
+    });
+    assert!(alone);
 }
 
 fn finish_ok(wrapper: &[&str]) -> bool {
