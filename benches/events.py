@@ -1,7 +1,6 @@
 """The events that are stored: those of a real run, given new runs and times."""
 
 import itertools
-import random
 import time
 from collections.abc import Iterator, Sequence
 
@@ -67,15 +66,21 @@ def endless(events: Sequence[EventLogEntry], run_id: str) -> Iterator[EventLogEn
         yield event._replace(run_id=run_id, timestamp=first + number / 1000)
 
 
+def as_run(events: Sequence[EventLogEntry], run_id: str) -> Sequence[EventLogEntry]:
+    """The events of a run as those of another one, at times of its own."""
+    first = time.time()
+    return [
+        event._replace(run_id=run_id, timestamp=first + number / 1000)
+        for number, event in enumerate(events)
+    ]
+
+
 def event_type(event: EventLogEntry) -> str:
     """The name of an event's type; empty for a log line."""
     return event.dagster_event.event_type_value if event.dagster_event else ""
 
 
-MIXED = "event as a run mixes them"
-
 KINDS = {
-    MIXED: None,
     "log line": None,
     "step event": DagsterEventType.STEP_START,
     "materialization": DagsterEventType.ASSET_MATERIALIZATION,
@@ -83,9 +88,5 @@ KINDS = {
 
 
 def of_kind(events: Sequence[EventLogEntry], kind: str) -> Sequence[EventLogEntry]:
-    """Those events that are of one of the kinds above; all of them, shuffled, for the mixed one."""
-    if kind == MIXED:
-        # A check is planned before it is evaluated, or Dagster takes them for two.
-        unplanned = [event for event in events if "PLANNED" not in event_type(event)]
-        return random.Random(2026).sample(unplanned, len(unplanned))
+    """Those events that are of one of the kinds above."""
     return [event for event in events if event.dagster_event_type == KINDS[kind]]
