@@ -271,6 +271,14 @@ fn an_asset_shows_its_latest_event_of_each_kind() {
         latest(&log, A, names::PLANNED),
         [("p".into(), 5), ("q".into(), 5)]
     );
+    let mut of_partitions = typed(names::PLANNED);
+    of_partitions.asset_key = Some(A.into());
+    of_partitions.partitions = Some(vec!["p".into(), "q".into()]);
+    assert_eq!(
+        found(&log, &of_partitions),
+        [5],
+        "once, however many of its partitions are asked"
+    );
     let attempts = log
         .query(|reader| partitions::unmaterialized_attempts(reader, A, all()))
         .unwrap();
@@ -387,6 +395,16 @@ fn an_evaluation_of_several_planned_executions_is_refused_with_its_batch() {
     assert!(duplicate(assert_refused(&log, &batch)));
     store(&log, &[planned]);
     assert!(duplicate(assert_refused(&log, &[line("r1"), evaluated])));
+    // An evaluation that nobody planned is an execution too, also one of the same batch.
+    let unplanned = check_evaluated("r2", A, "c", None);
+    let batch = [
+        unplanned.clone(),
+        check_planned("r2", A, "c", &[]),
+        unplanned,
+    ];
+    assert!(duplicate(assert_refused(&log, &batch)));
+    store(&log, &batch[..2]);
+    assert!(duplicate(assert_refused(&log, &batch[2..])));
     store(&log, &[check_evaluated("r1", A, "c", Some("q"))]);
     assert_sound(&log);
 }
@@ -440,7 +458,7 @@ fn wiping_an_asset_hides_what_is_not_later_than_the_wipe() {
         &log,
         &[
             at(5.0, materialized("r1", A, Some("p"))),
-            at(3.0, materialized("r1", A, Some("q"))),
+            at(4.0, materialized("r1", A, Some("q"))),
             at(1.0, of_asset("", names::FRESHNESS, A, None)),
             check_planned("r1", A, "c", &[]),
         ],
@@ -649,6 +667,81 @@ fn slots_go_by_priority_then_age_and_a_lower_limit_keeps_those_that_are_held() {
     assert_eq!(log.query(pools::queued_runs).unwrap().len(), 1);
     done(&log, &free("r2"));
     assert_eq!(engine_support::rows(&log), []);
+    assert_sound(&log);
+}
+
+fn queue(log: &EventLog) -> Vec<(String, String)> {
+    let (_, steps) = log.query(|reader| pools::pool(reader, "pool")).unwrap();
+    steps.into_iter().map(|s| (s.run_id, s.step_key)).collect()
+}
+
+fn free(log: &EventLog, run_id: &str) {
+    done(
+        log,
+        &Command::FreeSlots {
+            run_id: run_id.into(),
+            step_key: None,
+            now: 8.0,
+        },
+    );
+}
+
+#[test]
+fn a_queue_is_told_in_the_order_of_arrival() {
+    let log = new_log();
+    for (run_id, priority) in [("r1", 0), ("r2", 0), ("r3", 5)] {
+        claim(&log, "pool", run_id, "s", priority);
+    }
+    let arrived = queue(&log);
+    set_limit(&log, "pool", 2);
+    claim(&log, "pool", "r3", "s", 5);
+    claim(&log, "pool", "r1", "s", 0);
+    assert_eq!(queue(&log), arrived);
+    assert_eq!(arrived[2].0, "r3");
+    assert_sound(&log);
+}
+
+#[test]
+fn a_run_that_leaves_makes_way_for_others_and_not_for_itself() {
+    let log = new_log();
+    set_limit(&log, "pool", 1);
+    assert!(claim(&log, "pool", "r1", "s", 0).claimed);
+    assert!(!claim(&log, "pool", "r1", "t", 9).claimed);
+    assert!(!claim(&log, "pool", "r2", "s", 0).claimed);
+    free(&log, "r1");
+    assert_eq!(queue(&log), [("r2".into(), "s".into())]);
+    assert!(claim(&log, "pool", "r2", "s", 0).claimed);
+    assert_sound(&log);
+}
+
+#[test]
+fn a_step_that_was_assigned_before_the_limit_fell_waits_for_a_slot() {
+    let log = new_log();
+    claim(&log, "pool", "r1", "s", 0);
+    claim(&log, "pool", "r2", "s", 0);
+    set_limit(&log, "pool", 2);
+    set_limit(&log, "pool", 1);
+    assert!(claim(&log, "pool", "r2", "s", 0).claimed);
+    let waiting = claim(&log, "pool", "r1", "s", 0);
+    assert!(waiting.assigned.is_some() && !waiting.claimed);
+    free(&log, "r2");
+    assert!(claim(&log, "pool", "r1", "s", 0).claimed);
+    assert_sound(&log);
+}
+
+#[test]
+fn a_lower_limit_takes_the_slots_that_were_claimed_last() {
+    let log = new_log();
+    set_limit(&log, "pool", 2);
+    assert!(claim(&log, "pool", "r1", "s", 0).claimed);
+    assert!(claim(&log, "pool", "r2", "s", 0).claimed);
+    set_limit(&log, "pool", 1);
+    assert!(!claim(&log, "pool", "r3", "s", 0).claimed);
+    // The slot of r1 is the pool's; that of r2 goes with it.
+    free(&log, "r1");
+    assert!(claim(&log, "pool", "r3", "s", 0).claimed);
+    free(&log, "r2");
+    assert!(!claim(&log, "pool", "r4", "s", 0).claimed);
     assert_sound(&log);
 }
 

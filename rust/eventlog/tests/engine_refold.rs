@@ -246,6 +246,15 @@ fn a_rebuild_that_was_ended_is_taken_up_where_it_was() {
 }
 
 #[test]
+fn a_rebuild_folds_the_last_record_too() {
+    let log = new_log();
+    let drafts: Vec<_> = (0..10_001).map(|_| line("r1")).collect();
+    store(&log, &drafts);
+    assert_eq!(rebuild(&log), 10_001);
+    assert_sound(&log);
+}
+
+#[test]
 fn both_sets_take_turns_and_the_old_one_is_emptied() {
     let log = a_log_of_everything();
     for _ in 0..3 {
