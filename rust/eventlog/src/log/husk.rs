@@ -10,8 +10,8 @@ use crate::error::Result;
 use crate::projection::key::{check, pool};
 use crate::projection::rows::{Pool, PoolStep};
 use crate::projection::{Table, assets, dynamic_partitions};
-use crate::query::{Reader, events};
-use crate::record::{Definition, Event, Husk, Record};
+use crate::query::{Reader, documents, events};
+use crate::record::{Definition, Event, Husk, Record, Space};
 use crate::sequence::Sequence;
 
 /// The husk of a record, or None where the record has to stay.
@@ -62,7 +62,8 @@ fn may_go(reader: &Reader<'_>, sequence: Sequence, record: &Record<'_>) -> Resul
         | Record::RunEventsDeleted(_)
         | Record::AssetWiped(_)
         | Record::AssetPartitionsWiped(_)
-        | Record::EventLogWiped(_) => Ok(false),
+        | Record::EventLogWiped(_)
+        | Record::SpacesWiped(_) => Ok(false),
         Record::Event(event) => event_may_go(reader, sequence, event),
         Record::CheckExecutionPlanned(planned) => {
             let Some(asset) = reader.asset(&planned.asset_key)? else {
@@ -88,6 +89,15 @@ fn may_go(reader: &Reader<'_>, sequence: Sequence, record: &Record<'_>) -> Resul
                 Some(row) if row.set_by == sequence => false,
                 _ => limit.limit.is_some(),
             })
+        }
+        Record::Document(document) => {
+            let id = Sequence::new(document.id).known().unwrap_or(sequence);
+            let row = documents::row(reader, document.space, id)?;
+            Ok(row.map_or(document.state.is_some(), |row| row.body > sequence))
+        }
+        Record::RunStateSet(set) => {
+            let row = documents::row(reader, Space::Run, Sequence::new(set.id))?;
+            Ok(row.is_none_or(|row| row.run_set_by > sequence))
         }
         Record::PoolStep(step) => {
             let key = pool::step(&step.pool, &step.run_id, &step.step_key);

@@ -1,6 +1,8 @@
 //! The fold: one record into the rows of a projection set.
 
-use super::{Table, Target, assets, checks, deletion, dynamic_partitions, events, key::Key, pools};
+use super::{
+    Table, Target, assets, checks, deletion, documents, dynamic_partitions, events, key::Key, pools,
+};
 use crate::error::Result;
 use crate::projection::rows;
 use crate::record::{Definition, Husk, Record};
@@ -24,6 +26,9 @@ pub fn fold(target: &mut Target<'_, '_>, sequence: Sequence, record: &Record<'_>
             dynamic_partitions::fold(target, sequence, partition)
         }
         Record::PoolLimit(limit) => pools::fold_limit(target, sequence, limit),
+        Record::Document(document) => documents::fold(target, sequence, document),
+        Record::RunStateSet(set) => documents::fold_run_state(target, sequence, set),
+        Record::SpacesWiped(wiped) => documents::wipe(target, wiped),
         Record::PoolStep(step) => pools::fold_step(target, sequence, step),
     }
 }

@@ -251,6 +251,53 @@ pub mod pool {
     }
 }
 
+/// Keys of the documents' tables.
+pub mod document {
+    use super::Key;
+    use crate::record::{Space, Term};
+    use crate::sequence::Sequence;
+
+    /// space: what all its keys begin with.
+    pub fn space(space: Space) -> Key {
+        Key::new().byte(space as u8)
+    }
+
+    /// space, id: the document.
+    pub fn row(of: Space, id: Sequence) -> Key {
+        space(of).sequence(id)
+    }
+
+    /// space, key: the id.
+    pub fn by_key(of: Space, key: &str) -> Key {
+        space(of).long_text(key)
+    }
+
+    /// space, name, value (then order, id): the documents with a term.
+    pub fn value(of: Space, name: &str, value: &str) -> Key {
+        space(of).text(name).text(value)
+    }
+
+    /// space, name, value, order (then id).
+    pub fn term(of: Space, term: &Term) -> Key {
+        value(of, &term.name, &term.value).time(term.order)
+    }
+
+    /// space, name, value, no order (then id).
+    pub fn unordered(of: Space, name: &str, text: &str) -> Key {
+        value(of, name, text).time(0.0)
+    }
+
+    /// space, name (then value): the counts of a name's values.
+    pub fn counts(of: Space, name: &str) -> Key {
+        space(of).text(name)
+    }
+
+    /// space, name, value: how many documents have a term.
+    pub fn count(of: Space, name: &str, value: &str) -> Key {
+        counts(of, name).text(value)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Key, pool};
