@@ -25,9 +25,10 @@ pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], put: Put, now: f64) -
         let known = match document.id {
             Some(id) => documents::row(state, document.space, id)?.map(|_| id),
             None if document.key.is_empty() => None,
-            None => match here.iter().find(|(space, key, _)| {
-                *space == document.space && *key == document.key
-            }) {
+            None => match here
+                .iter()
+                .find(|(space, key, _)| *space == document.space && *key == document.key)
+            {
                 Some((_, _, id)) => Some(*id),
                 None => documents::by_key(state, document.space, &document.key)?,
             },
@@ -59,20 +60,31 @@ pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], put: Put, now: f64) -
             here.push((document.space, &document.key, id));
         }
         ids.push(id);
-        let created = old.as_ref().map_or(document.created.unwrap_or(now), |old| old.row.created);
+        let created = old
+            .as_ref()
+            .map_or(document.created.unwrap_or(now), |old| old.row.created);
         let run = old.as_ref().and_then(|old| old.row.run.clone());
-        let key = old.as_ref().map_or(document.key.as_str(), |old| old.row.key.as_str());
+        let key = old
+            .as_ref()
+            .map_or(document.key.as_str(), |old| old.row.key.as_str());
         let record = Record::Document(Document {
             timestamp: now,
             space: document.space,
             id: known.map_or(0, Sequence::get),
             key,
             created,
-            state: Some(DocumentState { terms: document.terms.clone(), run, body: &document.body }),
+            state: Some(DocumentState {
+                terms: document.terms.clone(),
+                run,
+                body: &document.body,
+            }),
         });
         records.push(record.encode());
     }
-    Ok(Decision { records, reply: Reply::Documents(ids) })
+    Ok(Decision {
+        records,
+        reply: Reply::Documents(ids),
+    })
 }
 
 /// Removes documents; those that are not there are passed over.
@@ -88,11 +100,21 @@ pub(super) fn remove(
             records.push(gone(space, *id, &row.key, row.created, now));
         }
     }
-    Ok(Decision { records, reply: Reply::Done })
+    Ok(Decision {
+        records,
+        reply: Reply::Done,
+    })
 }
 
 fn gone(space: Space, id: Sequence, key: &str, created: f64, now: f64) -> Vec<u8> {
-    let document = Document { timestamp: now, space, id: id.get(), key, created, state: None };
+    let document = Document {
+        timestamp: now,
+        space,
+        id: id.get(),
+        key,
+        created,
+        state: None,
+    };
     Record::Document(document).encode()
 }
 
@@ -107,14 +129,20 @@ pub(super) fn delete_run(state: &Reader<'_>, run_id: &str, now: f64) -> Result<D
     if let Some(run) = state.run(run_id)? {
         let mut rows = state.prefix(Table::RunEvents, &Key::new().number(run))?;
         if rows.next().transpose()?.is_some() {
-            let deleted = RunEventsDeleted { timestamp: now, run_id: run_id.to_owned() };
+            let deleted = RunEventsDeleted {
+                timestamp: now,
+                run_id: run_id.to_owned(),
+            };
             records.push(Record::RunEventsDeleted(deleted).encode());
         }
     }
     for record in super::decide_pools::free(state, run_id, None, now)? {
         records.push(record.encode());
     }
-    Ok(Decision { records, reply: Reply::Done })
+    Ok(Decision {
+        records,
+        reply: Reply::Done,
+    })
 }
 
 /// Tells a run of a status event, unless the run's log holds that event: then it has been told.
@@ -124,7 +152,9 @@ pub(super) fn handle_run_event(
     event: &RunStatusEvent,
     now: f64,
 ) -> Result<Decision> {
-    let Some((id, old)) = run_state(state, run_id)? else { return Ok(Decision::nothing()) };
+    let Some((id, old)) = run_state(state, run_id)? else {
+        return Ok(Decision::nothing());
+    };
     if has_event(state, run_id, &event.event_type, event.timestamp)? {
         return Ok(Decision::nothing());
     }
@@ -169,14 +199,20 @@ fn set_run_state(run_id: &str, id: Sequence, old: RunState, new: RunState, now: 
 }
 
 fn run_state(state: &Reader<'_>, run_id: &str) -> Result<Option<(Sequence, RunState)>> {
-    let Some(id) = documents::by_key(state, Space::Run, run_id)? else { return Ok(None) };
+    let Some(id) = documents::by_key(state, Space::Run, run_id)? else {
+        return Ok(None);
+    };
     Ok(documents::row(state, Space::Run, id)?.map(|row| (id, row.run_state())))
 }
 
 /// Whether the run's log holds an event of this type and time.
 fn has_event(state: &Reader<'_>, run_id: &str, event_type: &str, timestamp: f64) -> Result<bool> {
-    let Some(run) = state.run(run_id)? else { return Ok(false) };
-    let prefix = Key::new().number(run).event_type(TypeCode::of(Some(event_type)));
+    let Some(run) = state.run(run_id)? else {
+        return Ok(false);
+    };
+    let prefix = Key::new()
+        .number(run)
+        .event_type(TypeCode::of(Some(event_type)));
     for row in state.prefix_backward(Table::RunEvents, &prefix)? {
         if (events::timestamp_of(row?.1) - timestamp).abs() < SAME_TIME {
             return Ok(true);
@@ -189,7 +225,10 @@ fn has_event(state: &Reader<'_>, run_id: &str, event_type: &str, timestamp: f64)
 pub(super) fn wipe(state: &Reader<'_>, spaces: &[Space], now: f64) -> Result<Decision> {
     for space in spaces {
         if documents::count(state, *space, &documents::Find::default())? > 0 {
-            let wiped = SpacesWiped { timestamp: now, spaces: spaces.to_vec() };
+            let wiped = SpacesWiped {
+                timestamp: now,
+                spaces: spaces.to_vec(),
+            };
             return Ok(Decision::of(vec![Record::SpacesWiped(wiped)]));
         }
     }

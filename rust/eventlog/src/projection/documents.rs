@@ -4,7 +4,9 @@ use super::key::document as keys;
 use super::rows::DocumentRow;
 use super::{Table, Target};
 use crate::error::Result;
-use crate::record::{Document, Event, RunState, RunStateSet, Space, SpacesWiped, StatusFacet, Term};
+use crate::record::{
+    Document, Event, RunState, RunStateSet, Space, SpacesWiped, StatusFacet, Term,
+};
 use crate::sequence::Sequence;
 
 /// Statuses after which a run changes only when Dagster's run storage is told so.
@@ -33,7 +35,11 @@ pub(super) fn fold(
         created: document.created,
         terms: state.terms.clone(),
         run: state.run.clone(),
-        run_set_by: if state.run.is_some() { sequence } else { Sequence::ZERO },
+        run_set_by: if state.run.is_some() {
+            sequence
+        } else {
+            Sequence::ZERO
+        },
     };
     replace(target, space, id, old.as_ref(), &row)
 }
@@ -45,26 +51,39 @@ pub(super) fn fold_run_state(
 ) -> Result<()> {
     let id = Sequence::new(set.id);
     let key = keys::row(Space::Run, id);
-    let Some(old) = target.row::<DocumentRow>(Table::Documents, &key)? else { return Ok(()) };
-    let row = DocumentRow { run: Some(set.state.clone()), run_set_by: sequence, ..old.clone() };
+    let Some(old) = target.row::<DocumentRow>(Table::Documents, &key)? else {
+        return Ok(());
+    };
+    let row = DocumentRow {
+        run: Some(set.state.clone()),
+        run_set_by: sequence,
+        ..old.clone()
+    };
     replace(target, Space::Run, id, Some(&old), &row)
 }
 
 /// An event advances its run's status in its own commit, while the run is here and not finished.
 pub(super) fn fold_event(target: &mut Target<'_, '_>, event: &Event<'_>) -> Result<()> {
-    let Some(facet) = &event.status else { return Ok(()) };
+    let Some(facet) = &event.status else {
+        return Ok(());
+    };
     let Some(id) = target.get(Table::DocumentKeys, &keys::by_key(Space::Run, event.run_id))? else {
         return Ok(());
     };
     let id = Sequence::from_key_end(id);
     let key = keys::row(Space::Run, id);
-    let Some(old) = target.row::<DocumentRow>(Table::Documents, &key)? else { return Ok(()) };
+    let Some(old) = target.row::<DocumentRow>(Table::Documents, &key)? else {
+        return Ok(());
+    };
     let state = old.run_state();
     if FINISHED.contains(&state.status.as_str()) {
         return Ok(());
     }
     let state = advanced(state, facet, event.timestamp);
-    let row = DocumentRow { run: Some(state), ..old.clone() };
+    let row = DocumentRow {
+        run: Some(state),
+        ..old.clone()
+    };
     replace(target, Space::Run, id, Some(&old), &row)
 }
 
@@ -93,8 +112,12 @@ pub fn set_tag(tags: &mut Vec<(String, String)>, key: &str, value: &str) {
 }
 
 pub(super) fn wipe(target: &mut Target<'_, '_>, wiped: &SpacesWiped) -> Result<()> {
-    let tables =
-        [Table::Documents, Table::DocumentKeys, Table::DocumentTerms, Table::DocumentCounts];
+    let tables = [
+        Table::Documents,
+        Table::DocumentKeys,
+        Table::DocumentTerms,
+        Table::DocumentCounts,
+    ];
     for space in &wiped.spaces {
         for table in tables {
             for key in target.keys(table, &keys::space(*space))? {
@@ -128,27 +151,36 @@ fn replace(
     old: Option<&DocumentRow>,
     row: &DocumentRow,
 ) -> Result<()> {
-    let (had, has) = (old.map(DocumentRow::all_terms).unwrap_or_default(), row.all_terms());
+    let (had, has) = (
+        old.map(DocumentRow::all_terms).unwrap_or_default(),
+        row.all_terms(),
+    );
     for term in had.iter().filter(|term| !has.contains(term)) {
         remove_term(target, space, id, term)?;
     }
     for term in has.iter().filter(|term| !had.contains(term)) {
-        target.put(Table::DocumentTerms, &keys::term(space, term).sequence(id), &[])?;
+        target.put(
+            Table::DocumentTerms,
+            &keys::term(space, term).sequence(id),
+            &[],
+        )?;
         count(target, space, term, 1)?;
     }
     if old.is_none() && !row.key.is_empty() {
-        target.put(Table::DocumentKeys, &keys::by_key(space, &row.key), &id.to_key())?;
+        target.put(
+            Table::DocumentKeys,
+            &keys::by_key(space, &row.key),
+            &id.to_key(),
+        )?;
     }
     target.put_row(Table::Documents, &keys::row(space, id), row)
 }
 
-fn remove_term(
-    target: &mut Target<'_, '_>,
-    space: Space,
-    id: Sequence,
-    term: &Term,
-) -> Result<()> {
-    target.delete(Table::DocumentTerms, keys::term(space, term).sequence(id).bytes())?;
+fn remove_term(target: &mut Target<'_, '_>, space: Space, id: Sequence, term: &Term) -> Result<()> {
+    target.delete(
+        Table::DocumentTerms,
+        keys::term(space, term).sequence(id).bytes(),
+    )?;
     count(target, space, term, -1)
 }
 
@@ -161,5 +193,9 @@ fn count(target: &mut Target<'_, '_>, space: Space, term: &Term, by: i64) -> Res
         target.delete(Table::DocumentCounts, key.bytes())?;
         return Ok(());
     }
-    target.put_row(Table::DocumentCounts, &key, &(&term.name, &term.value, count))
+    target.put_row(
+        Table::DocumentCounts,
+        &key,
+        &(&term.name, &term.value, count),
+    )
 }

@@ -69,5 +69,7 @@ pub fn status_change(code: TypeCode, job_name: Option<&str>, sequence: Sequence)
 
 /// The time that rows of events hold, Unix seconds.
 pub fn timestamp_of(value: &[u8]) -> f64 {
-    value.first_chunk::<8>().map_or(f64::NAN, |bytes| f64::from_be_bytes(*bytes))
+    value
+        .first_chunk::<8>()
+        .map_or(f64::NAN, |bytes| f64::from_be_bytes(*bytes))
 }

@@ -144,7 +144,9 @@ impl DocumentRow {
     pub fn run_state(&self) -> RunState {
         let find = |name: &str| self.terms.iter().find(|term| term.name == name);
         self.run.clone().unwrap_or_else(|| RunState {
-            status: find("status").map(|term| term.value.clone()).unwrap_or_default(),
+            status: find("status")
+                .map(|term| term.value.clone())
+                .unwrap_or_default(),
             updated: find("@updated").map_or(self.created, |term| term.order),
             started: find("@started").map(|term| term.order),
             ended: find("@ended").map(|term| term.order),
@@ -163,7 +165,11 @@ impl DocumentRow {
                         .is_some_and(|tag| run.tags.iter().any(|(key, _)| key == tag))
             };
             terms.retain(|term| !replaced(&term.name));
-            terms.push(Term { name: "status".to_owned(), value: run.status.clone(), order: 0.0 });
+            terms.push(Term {
+                name: "status".to_owned(),
+                value: run.status.clone(),
+                order: 0.0,
+            });
             let times = [
                 ("@updated", Some(run.updated)),
                 ("@started", run.started),
@@ -171,14 +177,26 @@ impl DocumentRow {
             ];
             for (name, time) in times {
                 if let Some(order) = time {
-                    terms.push(Term { name: name.to_owned(), value: String::new(), order });
+                    terms.push(Term {
+                        name: name.to_owned(),
+                        value: String::new(),
+                        order,
+                    });
                 }
             }
             for (key, value) in &run.tags {
-                terms.push(Term { name: format!("tag:{key}"), value: value.clone(), order: 0.0 });
+                terms.push(Term {
+                    name: format!("tag:{key}"),
+                    value: value.clone(),
+                    order: 0.0,
+                });
             }
         }
-        terms.push(Term { name: Self::ALL.to_owned(), value: String::new(), order: 0.0 });
+        terms.push(Term {
+            name: Self::ALL.to_owned(),
+            value: String::new(),
+            order: 0.0,
+        });
         terms
     }
 }

@@ -50,11 +50,16 @@ pub fn row(reader: &Reader<'_>, space: Space, id: Sequence) -> Result<Option<Doc
 
 /// The document of an id, with its body.
 pub fn load(reader: &Reader<'_>, space: Space, id: Sequence) -> Result<Option<StoredDocument>> {
-    let Some(row) = row(reader, space, id)? else { return Ok(None) };
+    let Some(row) = row(reader, space, id)? else {
+        return Ok(None);
+    };
     let sequence = row.body;
     match reader.record(sequence)? {
         Some(Record::Document(document)) => {
-            let body = document.state.map(|state| state.body.to_vec()).unwrap_or_default();
+            let body = document
+                .state
+                .map(|state| state.body.to_vec())
+                .unwrap_or_default();
             Ok(Some(StoredDocument { id, row, body }))
         }
         _ => Err(Error::DamagedRecord {
@@ -68,7 +73,11 @@ pub fn load(reader: &Reader<'_>, space: Space, id: Sequence) -> Result<Option<St
 ///
 /// The rarest of the terms asked for drives: O(log + documents with it, up to the limit). Where
 /// nothing is rarer than the limit and an order is asked for, the order drives.
-pub fn find(reader: &Reader<'_>, space: Space, find: &Find) -> Result<Vec<(Sequence, DocumentRow)>> {
+pub fn find(
+    reader: &Reader<'_>,
+    space: Space,
+    find: &Find,
+) -> Result<Vec<(Sequence, DocumentRow)>> {
     let mut found = Vec::new();
     let bounds = Bounds {
         after: find.after.unwrap_or(Bounds::ALL.after),
@@ -84,7 +93,9 @@ pub fn find(reader: &Reader<'_>, space: Space, find: &Find) -> Result<Vec<(Seque
         if !bounds.contains(id) {
             continue;
         }
-        let Some(row) = row(reader, space, id)? else { continue };
+        let Some(row) = row(reader, space, id)? else {
+            continue;
+        };
         if matches(find, &row) {
             found.push((id, row));
         }
@@ -95,7 +106,11 @@ pub fn find(reader: &Reader<'_>, space: Space, find: &Find) -> Result<Vec<(Seque
                 .partial_cmp(&order_of(find, &other.1))
                 .unwrap_or(Ordering::Equal)
                 .then(one.0.cmp(&other.0));
-            if find.ascending { order } else { order.reverse() }
+            if find.ascending {
+                order
+            } else {
+                order.reverse()
+            }
         });
         found.truncate(find.limit.unwrap_or(usize::MAX));
     }
@@ -114,11 +129,23 @@ pub fn count(reader: &Reader<'_>, space: Space, query: &Find) -> Result<usize> {
             None => count_of(reader, space, "", ""),
             Some((name, values)) => {
                 let values: BTreeSet<_> = values.iter().collect();
-                values.into_iter().map(|value| count_of(reader, space, name, value)).sum()
+                values
+                    .into_iter()
+                    .map(|value| count_of(reader, space, name, value))
+                    .sum()
             }
         };
     }
-    Ok(find(reader, space, &Find { limit: None, order_by: None, ..query.clone() })?.len())
+    Ok(find(
+        reader,
+        space,
+        &Find {
+            limit: None,
+            order_by: None,
+            ..query.clone()
+        },
+    )?
+    .len())
 }
 
 fn count_of(reader: &Reader<'_>, space: Space, name: &str, value: &str) -> Result<usize> {
@@ -139,7 +166,10 @@ fn candidates<'t>(reader: &Reader<'t>, space: Space, find: &Find) -> Result<Cand
         for key in wanted {
             ids.extend(by_key(reader, space, key)?);
         }
-        return Ok(Candidates { ids: Box::new(ids.into_iter().map(Ok)), sorted: false });
+        return Ok(Candidates {
+            ids: Box::new(ids.into_iter().map(Ok)),
+            sorted: false,
+        });
     }
     let mut rarest: Option<(usize, &(String, Vec<String>))> = None;
     for term in &find.any_of {
@@ -155,9 +185,16 @@ fn candidates<'t>(reader: &Reader<'t>, space: Space, find: &Find) -> Result<Cand
     if let Some(name) = &find.order_by
         && rarest.is_none_or(|(count, _)| find.limit.is_some_and(|limit| count > limit * 50))
     {
-        let rows = reader.directed(Table::DocumentTerms, &keys::value(space, name, ""), find.ascending)?;
+        let rows = reader.directed(
+            Table::DocumentTerms,
+            &keys::value(space, name, ""),
+            find.ascending,
+        )?;
         let ids = rows.map(|row| Ok(Sequence::from_key_end(row?.0)));
-        return Ok(Candidates { ids: Box::new(ids), sorted: true });
+        return Ok(Candidates {
+            ids: Box::new(ids),
+            sorted: true,
+        });
     }
     if rarest.is_none()
         && let Some((name, lower, upper)) = find.ranges.first()
@@ -166,25 +203,42 @@ fn candidates<'t>(reader: &Reader<'t>, space: Space, find: &Find) -> Result<Cand
         let prefix = keys::value(space, name, "");
         let rows = reader.ordered(Table::DocumentTerms, &prefix, (*lower, *upper), true)?;
         let ids = rows.map(|row| Ok(Sequence::from_key_end(row?.0)));
-        return Ok(Candidates { ids: Box::new(ids), sorted: false });
+        return Ok(Candidates {
+            ids: Box::new(ids),
+            sorted: false,
+        });
     }
     let all = (String::new(), vec![String::new()]);
     let (name, values) = rarest.map_or(&all, |(_, term)| term);
     let values: BTreeSet<_> = values.iter().collect();
-    let prefixes: Vec<_> = values.into_iter().map(|value| keys::unordered(space, name, value)).collect();
+    let prefixes: Vec<_> = values
+        .into_iter()
+        .map(|value| keys::unordered(space, name, value))
+        .collect();
     let bounds = Bounds {
         after: find.after.unwrap_or(Bounds::ALL.after),
         before: find.before.unwrap_or(Bounds::ALL.before),
     };
-    let merged = super::events::Merge::new(reader, Table::DocumentTerms, prefixes, bounds, find.ascending)?;
+    let merged = super::events::Merge::new(
+        reader,
+        Table::DocumentTerms,
+        prefixes,
+        bounds,
+        find.ascending,
+    )?;
     let ids = merged.map(|row| row.map(|(id, _)| id));
-    Ok(Candidates { ids: Box::new(ids), sorted: find.order_by.is_none() })
+    Ok(Candidates {
+        ids: Box::new(ids),
+        sorted: find.order_by.is_none(),
+    })
 }
 
 fn matches(find: &Find, row: &DocumentRow) -> bool {
     let terms = row.all_terms();
     let has = |(name, values): &(String, Vec<String>)| {
-        terms.iter().any(|term| term.name == *name && values.contains(&term.value))
+        terms
+            .iter()
+            .any(|term| term.name == *name && values.contains(&term.value))
     };
     let within = |(name, lower, upper): &(String, Option<f64>, Option<f64>)| {
         terms.iter().any(|term| {
@@ -199,8 +253,13 @@ fn matches(find: &Find, row: &DocumentRow) -> bool {
 }
 
 fn order_of(find: &Find, row: &DocumentRow) -> f64 {
-    let Some(name) = &find.order_by else { return 0.0 };
-    row.all_terms().into_iter().find(|term| term.name == *name).map_or(f64::NEG_INFINITY, |term| term.order)
+    let Some(name) = &find.order_by else {
+        return 0.0;
+    };
+    row.all_terms()
+        .into_iter()
+        .find(|term| term.name == *name)
+        .map_or(f64::NEG_INFINITY, |term| term.order)
 }
 
 /// Names of terms that begin with `prefix`, in the order of their text. O(names and values).
@@ -230,7 +289,10 @@ pub fn term_values(
             values.insert(value);
         }
     }
-    Ok(values.into_iter().take(limit.unwrap_or(usize::MAX)).collect())
+    Ok(values
+        .into_iter()
+        .take(limit.unwrap_or(usize::MAX))
+        .collect())
 }
 
 /// Documents of each value of a name, newest first: at most `limit` of each.
@@ -279,8 +341,13 @@ pub fn ordered(
                 break;
             }
             let id = Sequence::from_key_end(key?.0);
-            let Some(row) = row(reader, space, id)? else { continue };
-            let term = row.terms.iter().find(|term| term.name == name && term.value == *value);
+            let Some(row) = row(reader, space, id)? else {
+                continue;
+            };
+            let term = row
+                .terms
+                .iter()
+                .find(|term| term.name == name && term.value == *value);
             let order = term.map_or(0.0, |term| term.order);
             let inside = bounds.0.is_none_or(|lower| order > lower)
                 && bounds.1.is_none_or(|upper| order < upper);
@@ -291,7 +358,11 @@ pub fn ordered(
         }
     }
     found.sort_by(|one, other| {
-        let order = one.0.partial_cmp(&other.0).unwrap_or(Ordering::Equal).then(one.1.cmp(&other.1));
+        let order = one
+            .0
+            .partial_cmp(&other.0)
+            .unwrap_or(Ordering::Equal)
+            .then(one.1.cmp(&other.1));
         if ascending { order } else { order.reverse() }
     });
     found.truncate(limit.unwrap_or(usize::MAX));

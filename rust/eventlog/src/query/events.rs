@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use super::reader::{Bounds, Reader, open_record};
 use crate::error::Result;
-use crate::projection::key::{Key, partition};
 use crate::projection::events::timestamp_of;
+use crate::projection::key::{Key, partition};
 use crate::projection::{Table, assets, events, rows};
 use crate::record::event_type::{TypeCode, names};
 use crate::record::{Event, Kind, Record, open_frame};

@@ -53,7 +53,11 @@ impl<'t> Reader<'t> {
 
     /// Rows whose key begins with `prefix`, in either direction.
     pub fn directed(&self, table: Table, prefix: &Key, ascending: bool) -> Result<Range<'t>> {
-        if ascending { self.prefix(table, prefix) } else { self.prefix_backward(table, prefix) }
+        if ascending {
+            self.prefix(table, prefix)
+        } else {
+            self.prefix_backward(table, prefix)
+        }
     }
 
     /// Rows whose key is `prefix`, a time within the bounds (included), and more; in either
@@ -66,7 +70,12 @@ impl<'t> Reader<'t> {
         ascending: bool,
     ) -> Result<Range<'t>> {
         let lower = prefix.clone().time(bounds.0.unwrap_or(f64::NEG_INFINITY));
-        let upper = after_prefix(prefix.clone().time(bounds.1.unwrap_or(f64::INFINITY)).bytes());
+        let upper = after_prefix(
+            prefix
+                .clone()
+                .time(bounds.1.unwrap_or(f64::INFINITY))
+                .bytes(),
+        );
         let tree = self.tree(table);
         Ok(if ascending {
             self.view.range(tree, lower.bytes(), &upper)?

@@ -123,7 +123,11 @@ fn line_of(sequence: Sequence, record: &Record<'_>) -> RecordLine {
         }
         Record::Document(document) => {
             line.timestamp = Some(document.timestamp);
-            let gone = if document.state.is_some() { "" } else { "gone: " };
+            let gone = if document.state.is_some() {
+                ""
+            } else {
+                "gone: "
+            };
             line.subject = Some(format!("{gone}{} {}", document.space.name(), document.key));
             if document.space == Space::Run {
                 line.run_id = Some(document.key.to_owned());
