@@ -20,6 +20,7 @@ from dagster_lmdb._rows import (
     CheckPartition,
     Event,
     Events,
+    Put,
     RecordLine,
 )
 
@@ -346,20 +347,21 @@ class EventLog:
         documents: Sequence[
             tuple[int | None, str, float | None, Sequence[tuple[str, str, float]], Any]
         ],
-        put: Literal["insert", "insert_if_absent", "update", "update_if_present", "upsert"],
+        put: Put | Sequence[Put],
         now: float,
     ) -> list[int]:
         """Puts ``(id, key, created, terms, value)``, all or none, and returns their ids.
 
         An id names the document to update where it has no key (key ""). ``created`` None means
         now. ``insert`` raises AlreadyThereError, ``update`` NotThereError; ``update_if_present``
-        passes over, and leaves out of the result, what is not there. What does not change is not
-        appended.
+        passes over, and leaves out of the result, what is not there. One way to put, or one for
+        each. What does not change is not appended. A term ``@created`` is ordered by when the
+        document was made.
         """
     def remove_documents(self, space: str, ids: Sequence[int], now: float) -> None: ...
     def wipe_spaces(self, spaces: Sequence[str], now: float) -> None: ...
     def delete_run(self, run_id: str, now: float) -> None:
-        """Hides the run, its events and its slots in one commit."""
+        """Hides the run, its events, its telemetry and its slots in one commit."""
     def handle_run_event(
         self,
         run_id: str,
@@ -372,10 +374,12 @@ class EventLog:
         ends: bool,
         now: float,
     ) -> None:
-        """Does nothing where the run is unknown, or its log holds this type at this time."""
-    def add_run_tags(
-        self, run_id: str, tags: Sequence[tuple[str, str]], now: float
-    ) -> None:
+        """Does nothing where the run is unknown, or where storing the event has done it.
+
+        Storing it has, where the run's log holds this type at this time, unless the run is younger
+        than the event. A finished run goes on to be told of another end that is not older.
+        """
+    def add_run_tags(self, run_id: str, tags: Sequence[tuple[str, str]], now: float) -> None:
         """Raises NotThereError for an unknown run. Sets the run's update time to now."""
     def find_documents(
         self,
@@ -421,7 +425,7 @@ class EventLog:
         ascending: bool = False,
         limit: int | None = None,
     ) -> list[Document]:
-        """At most ``limit`` documents of each value of ``name``, sorted by id."""
+        """The newest documents of each value of ``name``, at most ``limit`` of each, by id."""
     def ordered_documents(
         self,
         space: str,
@@ -435,6 +439,15 @@ class EventLog:
         values: bool = True,
     ) -> list[Document]:
         """Documents with one of the values of ``name``, by its order within bounds, then id."""
+    def ordered_document_groups(
+        self,
+        space: str,
+        name: str,
+        groups: Sequence[Sequence[str]],
+        *,
+        limit: int | None = None,
+    ) -> list[list[Document]]:
+        """For each group of values of ``name``: the last ``limit`` documents, last first."""
     def documents_by_id(
         self, space: str, ids: Sequence[int], *, values: bool = True
     ) -> list[Document]:

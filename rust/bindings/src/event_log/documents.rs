@@ -1,6 +1,7 @@
 //! Documents: `_core.pyi`, "Documents".
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use eventlog::Sequence;
 use eventlog::command::{Command, NewDocument, Put, Reply, RunStatusEvent};
@@ -9,7 +10,7 @@ use eventlog::query::documents::{self as query, Find, StoredDocument};
 use eventlog::record::{Space, Term};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::{Bound, Py, PyAny, PyResult, Python};
-use pyo3::{pyclass, pymethods};
+use pyo3::{FromPyObject, pyclass, pymethods};
 
 use super::EventLog;
 use super::shapes::Definitions;
@@ -37,6 +38,28 @@ type PyRunState = (
     HashMap<String, String>,
 );
 
+/// One way to put for all documents, or one for each.
+#[derive(FromPyObject)]
+enum PyPut {
+    All(String),
+    Each(Vec<String>),
+}
+
+impl PyPut {
+    fn of_each(&self, documents: usize) -> PyResult<Vec<Put>> {
+        match self {
+            Self::All(put) => Ok(vec![parse_put(put)?; documents]),
+            Self::Each(puts) if puts.len() == documents => {
+                puts.iter().map(|put| parse_put(put)).collect()
+            }
+            Self::Each(puts) => Err(PyValueError::new_err(format!(
+                "{documents} documents and {} ways to put them",
+                puts.len()
+            ))),
+        }
+    }
+}
+
 /// A document as one snapshot has it.
 #[pyclass(frozen, get_all, module = "dagster_lmdb._core")]
 pub struct Document {
@@ -59,19 +82,21 @@ impl EventLog {
         py: Python<'py>,
         space: &str,
         documents: Vec<PyNewDocument<'py>>,
-        put: &str,
+        put: PyPut,
         now: f64,
     ) -> PyResult<Vec<u64>> {
-        let (space, put) = (parse_space(space)?, parse_put(put)?);
+        let space = parse_space(space)?;
+        let puts = put.of_each(documents.len())?;
         let codec = Codec::of_dagster(py)?;
         let mut new = Vec::with_capacity(documents.len());
-        for (id, key, created, terms, value) in documents {
+        for ((id, key, created, terms, value), put) in documents.into_iter().zip(puts) {
             let body = self.encode(py, &codec, &value, &[])?;
             let terms = terms
                 .into_iter()
                 .map(|(name, value, order)| Term { name, value, order });
             new.push(NewDocument {
                 space,
+                put,
                 id: id.map(Sequence::new),
                 key,
                 created,
@@ -83,7 +108,6 @@ impl EventLog {
             py,
             &Command::PutDocuments {
                 documents: new,
-                put,
                 now,
             },
         )? {
@@ -261,6 +285,36 @@ impl EventLog {
             let bounds = (after, before);
             query::ordered(reader, space, name, &term_values, bounds, ascending, limit)
         })
+    }
+
+    #[pyo3(signature = (space, name, groups, *, limit=None))]
+    fn ordered_document_groups(
+        &self,
+        py: Python<'_>,
+        space: &str,
+        name: &str,
+        groups: Vec<Vec<String>>,
+        limit: Option<usize>,
+    ) -> PyResult<Vec<Vec<Document>>> {
+        let space = parse_space(space)?;
+        let sizes = Mutex::new(Vec::with_capacity(groups.len()));
+        let all = self.documents(py, true, space, |reader| {
+            let mut found = Vec::new();
+            let mut sizes = sizes.lock().unwrap_or_else(PoisonError::into_inner);
+            for values in &groups {
+                let group =
+                    query::ordered(reader, space, name, values, (None, None), false, limit)?;
+                sizes.push(group.len());
+                found.extend(group);
+            }
+            Ok(found)
+        })?;
+        let mut all = all.into_iter();
+        let sizes = sizes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(sizes
+            .into_iter()
+            .map(|size| all.by_ref().take(size).collect())
+            .collect())
     }
 
     #[pyo3(signature = (space, ids, *, values=true))]

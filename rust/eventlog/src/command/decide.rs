@@ -57,11 +57,7 @@ pub fn decide(state: &Reader<'_>, command: &Command) -> Result<Decision> {
             priority,
             now,
         } => decide_pools::claim(state, pool, run_id, step_key, *priority, *now),
-        Command::PutDocuments {
-            documents,
-            put,
-            now,
-        } => decide_documents::put(state, documents, *put, *now),
+        Command::PutDocuments { documents, now } => decide_documents::put(state, documents, *now),
         Command::RemoveDocuments { space, ids, now } => {
             decide_documents::remove(state, *space, ids, *now)
         }

@@ -2,21 +2,18 @@
 
 use super::{Decision, NewDocument, Put, Reply, RunStatusEvent};
 use crate::error::{Error, Result};
-use crate::projection::documents::{advanced, set_tag};
+use crate::projection::documents::{FINISHED, SAME_TIME, advanced, is_after_making, set_tag};
 use crate::projection::key::Key;
 use crate::projection::{Table, events};
 use crate::query::{Reader, documents};
 use crate::record::event_type::TypeCode;
 use crate::record::{
     Document, DocumentState, Record, RunEventsDeleted, RunState, RunStateSet, Space, SpacesWiped,
-    StatusFacet,
+    StatusFacet, Term,
 };
 use crate::sequence::Sequence;
 
-/// Times of one event that went through Dagster's datetimes, which hold microseconds.
-const SAME_TIME: f64 = 2e-6;
-
-pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], put: Put, now: f64) -> Result<Decision> {
+pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], now: f64) -> Result<Decision> {
     let mut records = Vec::new();
     let mut ids = Vec::new();
     let mut next = state.head()?;
@@ -37,7 +34,7 @@ pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], put: Put, now: f64) -
             Some(id) => documents::load(state, document.space, id)?,
             None => None,
         };
-        match (put, known) {
+        match (document.put, known) {
             (Put::Insert, Some(_)) => return Err(Error::AlreadyThere(document.key.clone())),
             (Put::Update, None) => return Err(Error::NotThere(document.key.clone())),
             (Put::InsertIfAbsent, Some(id)) => {
@@ -47,9 +44,18 @@ pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], put: Put, now: f64) -
             (Put::UpdateIfPresent, None) => continue,
             _ => {}
         }
+        let created = old
+            .as_ref()
+            .map_or(document.created.unwrap_or(now), |old| old.row.created);
+        let mut terms = document.terms.clone();
+        for term in &mut terms {
+            if term.name == Term::CREATED {
+                term.order = created;
+            }
+        }
         if let (Some(id), Some(old)) = (known, &old)
             && old.body == document.body
-            && old.row.terms == document.terms
+            && old.row.terms == terms
         {
             ids.push(id);
             continue;
@@ -60,9 +66,6 @@ pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], put: Put, now: f64) -
             here.push((document.space, &document.key, id));
         }
         ids.push(id);
-        let created = old
-            .as_ref()
-            .map_or(document.created.unwrap_or(now), |old| old.row.created);
         let run = old.as_ref().and_then(|old| old.row.run.clone());
         let key = old
             .as_ref()
@@ -74,7 +77,7 @@ pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], put: Put, now: f64) -
             key,
             created,
             state: Some(DocumentState {
-                terms: document.terms.clone(),
+                terms,
                 run,
                 body: &document.body,
             }),
@@ -118,13 +121,15 @@ fn gone(space: Space, id: Sequence, key: &str, created: f64, now: f64) -> Vec<u8
     Record::Document(document).encode()
 }
 
-/// Hides a run and all that belongs to it: its document, its events, its slots.
+/// Hides a run and all that belongs to it: its document, its events, its telemetry, its slots.
 pub(super) fn delete_run(state: &Reader<'_>, run_id: &str, now: f64) -> Result<Decision> {
     let mut records = Vec::new();
-    if let Some(id) = documents::by_key(state, Space::Run, run_id)?
-        && let Some(row) = documents::row(state, Space::Run, id)?
-    {
-        records.push(gone(Space::Run, id, &row.key, row.created, now));
+    for space in [Space::Run, Space::Telemetry] {
+        if let Some(id) = documents::by_key(state, space, run_id)?
+            && let Some(row) = documents::row(state, space, id)?
+        {
+            records.push(gone(space, id, &row.key, row.created, now));
+        }
     }
     if let Some(run) = state.run(run_id)? {
         let mut rows = state.prefix(Table::RunEvents, &Key::new().number(run))?;
@@ -145,18 +150,33 @@ pub(super) fn delete_run(state: &Reader<'_>, run_id: &str, now: f64) -> Result<D
     })
 }
 
-/// Tells a run of a status event, unless the run's log holds that event: then it has been told.
+/// Tells a run of a status event. Nothing changes where storing the event has done it: where the
+/// run's log holds it, and the run was neither finished nor younger than the event.
+///
+/// A finished run goes on to be told of another end, unless that is an older one: ends that two
+/// processes report come out the same, whoever is last.
 pub(super) fn handle_run_event(
     state: &Reader<'_>,
     run_id: &str,
     event: &RunStatusEvent,
     now: f64,
 ) -> Result<Decision> {
-    let Some((id, old)) = run_state(state, run_id)? else {
+    let Some((id, created, old)) = run_state(state, run_id)? else {
         return Ok(Decision::nothing());
     };
     if has_event(state, run_id, &event.event_type, event.timestamp)? {
-        return Ok(Decision::nothing());
+        let done = if FINISHED.contains(&old.status.as_str()) {
+            let newer = old.ended.is_none_or(|ended| {
+                let same_time = (event.timestamp - ended).abs() < SAME_TIME;
+                event.timestamp > ended && !same_time || same_time && event.status != old.status
+            });
+            !(event.ends && newer)
+        } else {
+            is_after_making(event.timestamp, created)
+        };
+        if done {
+            return Ok(Decision::nothing());
+        }
     }
     let facet = StatusFacet {
         status: &event.status,
@@ -175,7 +195,7 @@ pub(super) fn add_run_tags(
     tags: &[(String, String)],
     now: f64,
 ) -> Result<Decision> {
-    let Some((id, old)) = run_state(state, run_id)? else {
+    let Some((id, _, old)) = run_state(state, run_id)? else {
         return Err(Error::NotThere(run_id.to_owned()));
     };
     let mut new = old.clone();
@@ -198,11 +218,12 @@ fn set_run_state(run_id: &str, id: Sequence, old: RunState, new: RunState, now: 
     })])
 }
 
-fn run_state(state: &Reader<'_>, run_id: &str) -> Result<Option<(Sequence, RunState)>> {
+/// A run's document, when it was made, and how it stands.
+fn run_state(state: &Reader<'_>, run_id: &str) -> Result<Option<(Sequence, f64, RunState)>> {
     let Some(id) = documents::by_key(state, Space::Run, run_id)? else {
         return Ok(None);
     };
-    Ok(documents::row(state, Space::Run, id)?.map(|row| (id, row.run_state())))
+    Ok(documents::row(state, Space::Run, id)?.map(|row| (id, row.created, row.run_state())))
 }
 
 /// Whether the run's log holds an event of this type and time.

@@ -73,7 +73,6 @@ pub enum Command {
     /// Puts documents, all or none.
     PutDocuments {
         documents: Vec<NewDocument>,
-        put: Put,
         now: f64,
     },
     /// Removes documents by id.
@@ -82,7 +81,7 @@ pub enum Command {
         ids: Vec<Sequence>,
         now: f64,
     },
-    /// Hides a run, its events and its slots.
+    /// Hides a run, its events, its telemetry and its slots.
     DeleteRun { run_id: String, now: f64 },
     /// Tells a run of a status event.
     HandleRunEvent {
@@ -119,12 +118,14 @@ pub enum Put {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewDocument {
     pub space: Space,
+    pub put: Put,
     /// The document to update, for those found by id.
     pub id: Option<Sequence>,
     /// Empty for documents found by id.
     pub key: String,
     /// When the document was made; None for now.
     pub created: Option<f64>,
+    /// A term [`Term::CREATED`] is ordered by when the document was made, whatever it says here.
     pub terms: Vec<Term>,
     #[serde(with = "serde_bytes")]
     pub body: Vec<u8>,

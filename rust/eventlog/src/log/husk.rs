@@ -2,7 +2,7 @@
 //!
 //! The invariant: folding the log gives the same projections whichever records that may go are
 //! husked. So a husk keeps the names that the record was first to bring, since projections number
-//! them by its sequence, and says which asset the record made known.
+//! them by its sequence, and says which asset the record made known and how its run then stood.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::projection::key::{check, pool};
 use crate::projection::rows::{Pool, PoolStep};
 use crate::projection::{Table, assets, dynamic_partitions};
 use crate::query::{Reader, documents, events};
-use crate::record::{Definition, Event, Husk, Record, Space};
+use crate::record::{Definition, Event, Husk, Record, RunAdvanced, Space};
 use crate::sequence::Sequence;
 
 /// The husk of a record, or None where the record has to stay.
@@ -36,6 +36,18 @@ pub fn husk_of(
             }
             if let Some(check) = &event.check {
                 define_check(reader, sequence, check.asset_key, check.name, &mut husk)?;
+            }
+            if let Some(status) = &event.status
+                && documents::by_key(reader, Space::Run, event.run_id)?.is_some()
+            {
+                husk.status = Some(RunAdvanced {
+                    run_id: event.run_id.to_owned(),
+                    timestamp: event.timestamp,
+                    status: status.status.to_owned(),
+                    failure_reason: status.failure_reason.map(str::to_owned),
+                    starts: status.starts,
+                    ends: status.ends,
+                });
             }
         }
         Record::CheckExecutionPlanned(planned) => {

@@ -5,12 +5,15 @@ use super::rows::DocumentRow;
 use super::{Table, Target};
 use crate::error::Result;
 use crate::record::{
-    Document, Event, RunState, RunStateSet, Space, SpacesWiped, StatusFacet, Term,
+    Document, RunState, RunStateSet, Space, SpacesWiped, StatusFacet, Term,
 };
 use crate::sequence::Sequence;
 
 /// Statuses after which a run changes only when Dagster's run storage is told so.
 pub const FINISHED: [&str; 3] = ["SUCCESS", "FAILURE", "CANCELED"];
+
+/// Times of one event that went through Dagster's datetimes, which hold microseconds.
+pub const SAME_TIME: f64 = 2e-6;
 
 /// Tag that says why a run failed.
 pub const FAILURE_REASON: &str = "dagster/failure_reason";
@@ -63,11 +66,14 @@ pub(super) fn fold_run_state(
 }
 
 /// An event advances its run's status in its own commit, while the run is here and not finished.
-pub(super) fn fold_event(target: &mut Target<'_, '_>, event: &Event<'_>) -> Result<()> {
-    let Some(facet) = &event.status else {
-        return Ok(());
-    };
-    let Some(id) = target.get(Table::DocumentKeys, &keys::by_key(Space::Run, event.run_id))? else {
+/// What happened before the run was made here belongs to a run that was brought from elsewhere.
+pub(super) fn fold_status(
+    target: &mut Target<'_, '_>,
+    run_id: &str,
+    facet: &StatusFacet<'_>,
+    timestamp: f64,
+) -> Result<()> {
+    let Some(id) = target.get(Table::DocumentKeys, &keys::by_key(Space::Run, run_id))? else {
         return Ok(());
     };
     let id = Sequence::from_key_end(id);
@@ -76,10 +82,10 @@ pub(super) fn fold_event(target: &mut Target<'_, '_>, event: &Event<'_>) -> Resu
         return Ok(());
     };
     let state = old.run_state();
-    if FINISHED.contains(&state.status.as_str()) {
+    if FINISHED.contains(&state.status.as_str()) || !is_after_making(timestamp, old.created) {
         return Ok(());
     }
-    let state = advanced(state, facet, event.timestamp);
+    let state = advanced(state, facet, timestamp);
     let row = DocumentRow {
         run: Some(state),
         ..old.clone()
@@ -87,8 +93,14 @@ pub(super) fn fold_event(target: &mut Target<'_, '_>, event: &Event<'_>) -> Resu
     replace(target, Space::Run, id, Some(&old), &row)
 }
 
+/// Whether what happened at a time happened to a run that was made at another.
+pub fn is_after_making(timestamp: f64, created: f64) -> bool {
+    timestamp > created - SAME_TIME
+}
+
 /// A run's state after a status event.
 pub fn advanced(mut state: RunState, facet: &StatusFacet<'_>, timestamp: f64) -> RunState {
+    let timestamp = in_microseconds(timestamp);
     state.status = facet.status.to_owned();
     state.updated = timestamp;
     if facet.starts {
@@ -101,6 +113,12 @@ pub fn advanced(mut state: RunState, facet: &StatusFacet<'_>, timestamp: f64) ->
         set_tag(&mut state.tags, FAILURE_REASON, reason);
     }
     state
+}
+
+/// A time rounded as Dagster's datetimes are, so that a bound that was read here compares as equal.
+fn in_microseconds(seconds: f64) -> f64 {
+    let microseconds = (seconds.fract() * 1e6).round_ties_even();
+    (seconds.trunc() * 1e6 + microseconds) / 1e6
 }
 
 /// Adds a tag, or changes its value.

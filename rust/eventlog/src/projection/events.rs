@@ -32,7 +32,10 @@ pub(super) fn fold_event(
     if let Some(check) = &event.check {
         checks::fold_event(target, sequence, event, check, run)?;
     }
-    documents::fold_event(target, event)
+    if let Some(status) = &event.status {
+        documents::fold_status(target, event.run_id, status, event.timestamp)?;
+    }
+    Ok(())
 }
 
 /// The number of a run: the sequence of the record that first named it.

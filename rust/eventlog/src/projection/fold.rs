@@ -5,7 +5,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::projection::rows;
-use crate::record::{Definition, Husk, Record};
+use crate::record::{Definition, Husk, Record, StatusFacet};
 use crate::sequence::Sequence;
 
 /// Folds a record into the projections.
@@ -33,7 +33,8 @@ pub fn fold(target: &mut Target<'_, '_>, sequence: Sequence, record: &Record<'_>
     }
 }
 
-/// Names keep the numbers that the removed record gave them, and assets stay known.
+/// Names keep the numbers that the removed record gave them, assets stay known, and runs keep the
+/// status that they were brought to.
 fn fold_husk(target: &mut Target<'_, '_>, sequence: Sequence, husk: &Husk) -> Result<()> {
     for definition in &husk.definitions {
         match definition {
@@ -50,6 +51,15 @@ fn fold_husk(target: &mut Target<'_, '_>, sequence: Sequence, husk: &Husk) -> Re
     }
     for (asset_key, timestamp) in &husk.known_assets {
         assets::make_known(target, sequence, asset_key, *timestamp)?;
+    }
+    if let Some(advanced) = &husk.status {
+        let facet = StatusFacet {
+            status: &advanced.status,
+            failure_reason: advanced.failure_reason.as_deref(),
+            starts: advanced.starts,
+            ends: advanced.ends,
+        };
+        documents::fold_status(target, &advanced.run_id, &facet, advanced.timestamp)?;
     }
     Ok(())
 }

@@ -61,6 +61,14 @@ impl Key {
         self.text_within(text, LONG_TEXT)
     }
 
+    /// Adds the beginning of a text, to seek the texts that begin with it.
+    pub fn text_prefix(mut self, text: &str) -> Self {
+        let mut escaped = escape(text);
+        escaped.truncate(SHORT_TEXT - DIGEST);
+        self.0.extend_from_slice(&escaped);
+        self
+    }
+
     /// Adds the beginning of a long text, to seek the texts that begin with it.
     pub fn long_text_prefix(mut self, text: &str) -> Self {
         let mut escaped = escape(text);
@@ -290,6 +298,16 @@ pub mod document {
     /// space, name (then value): the counts of a name's values.
     pub fn counts(of: Space, name: &str) -> Key {
         space(of).text(name)
+    }
+
+    /// space, the beginning of a name: where the counts of the names that begin with it begin.
+    pub fn counts_from(of: Space, beginning: &str) -> Key {
+        space(of).text_prefix(beginning)
+    }
+
+    /// space, name, the beginning of a value: where the counts of such values begin.
+    pub fn values_from(of: Space, name: &str, beginning: &str) -> Key {
+        counts(of, name).text_prefix(beginning)
     }
 
     /// space, name, value: how many documents have a term.

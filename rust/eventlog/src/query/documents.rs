@@ -10,6 +10,10 @@ use crate::projection::key::document as keys;
 use crate::projection::rows::{self, DocumentRow};
 use crate::record::{Record, Space};
 use crate::sequence::Sequence;
+use crate::store::lmdb::after_prefix;
+
+/// Ids of a range that are looked at where a limit may make looking needless.
+const RANGE_PROBE: usize = 4096;
 
 /// A document copied out of a snapshot.
 #[derive(Debug, Clone)]
@@ -71,18 +75,15 @@ pub fn load(reader: &Reader<'_>, space: Space, id: Sequence) -> Result<Option<St
 
 /// Ids and rows of the documents that `find` asks for, in its order.
 ///
-/// The rarest of the terms asked for drives: O(log + documents with it, up to the limit). Where
-/// nothing is rarer than the limit and an order is asked for, the order drives.
+/// What is rarest among the terms and ranges asked for drives: O(log + documents with it, up to the
+/// limit). Where nothing is rarer than the limit and an order is asked for, the order drives.
 pub fn find(
     reader: &Reader<'_>,
     space: Space,
     find: &Find,
 ) -> Result<Vec<(Sequence, DocumentRow)>> {
     let mut found = Vec::new();
-    let bounds = Bounds {
-        after: find.after.unwrap_or(Bounds::ALL.after),
-        before: find.before.unwrap_or(Bounds::ALL.before),
-    };
+    let bounds = find.bounds();
     let candidates = candidates(reader, space, find)?;
     let sorted = candidates.sorted;
     for id in candidates.ids {
@@ -96,14 +97,15 @@ pub fn find(
         let Some(row) = row(reader, space, id)? else {
             continue;
         };
-        if matches(find, &row) {
+        if find.matches(&row) {
             found.push((id, row));
         }
     }
     if !sorted {
         found.sort_by(|one, other| {
-            let order = order_of(find, &one.1)
-                .partial_cmp(&order_of(find, &other.1))
+            let order = find
+                .order_of(&one.1)
+                .partial_cmp(&find.order_of(&other.1))
                 .unwrap_or(Ordering::Equal)
                 .then(one.0.cmp(&other.0));
             if find.ascending {
@@ -117,35 +119,47 @@ pub fn find(
     Ok(found)
 }
 
-/// How many documents `find` asks for. O(log) for at most one name's values; else as [`find`].
+/// How many documents `find` asks for. O(log) for at most one name's values, or for all but those
+/// with a name; else as [`find`].
 pub fn count(reader: &Reader<'_>, space: Space, query: &Find) -> Result<usize> {
     let plain = query.ranges.is_empty()
-        && query.none_of.is_empty()
         && query.keys.is_none()
         && query.after.is_none()
         && query.before.is_none();
-    if plain && query.any_of.len() <= 1 {
-        return match query.any_of.first() {
-            None => count_of(reader, space, "", ""),
-            Some((name, values)) => {
-                let values: BTreeSet<_> = values.iter().collect();
-                values
-                    .into_iter()
-                    .map(|value| count_of(reader, space, name, value))
-                    .sum()
-            }
-        };
+    match (query.any_of.as_slice(), query.none_of.as_slice()) {
+        ([], []) if plain => count_of(reader, space, DocumentRow::ALL, ""),
+        ([term], []) if plain => count_of_any(reader, space, term),
+        ([], [name]) if plain => {
+            let all = count_of(reader, space, DocumentRow::ALL, "")?;
+            Ok(all.saturating_sub(count_of_name(reader, space, name)?))
+        }
+        _ => {
+            let unlimited = Find {
+                limit: None,
+                order_by: None,
+                ..query.clone()
+            };
+            Ok(find(reader, space, &unlimited)?.len())
+        }
     }
-    Ok(find(
-        reader,
-        space,
-        &Find {
-            limit: None,
-            order_by: None,
-            ..query.clone()
-        },
-    )?
-    .len())
+}
+
+fn count_of_any(reader: &Reader<'_>, space: Space, term: &(String, Vec<String>)) -> Result<usize> {
+    let values: BTreeSet<_> = term.1.iter().collect();
+    let mut count = 0;
+    for value in values {
+        count += count_of(reader, space, &term.0, value)?;
+    }
+    Ok(count)
+}
+
+fn count_of_name(reader: &Reader<'_>, space: Space, name: &str) -> Result<usize> {
+    let mut sum = 0;
+    for row in reader.prefix(Table::DocumentCounts, &keys::counts(space, name))? {
+        let (_, _, count): (String, String, i64) = rows::read(row?.1)?;
+        sum += usize::try_from(count).unwrap_or(0);
+    }
+    Ok(sum)
 }
 
 fn count_of(reader: &Reader<'_>, space: Space, name: &str, value: &str) -> Result<usize> {
@@ -160,121 +174,167 @@ struct Candidates<'t> {
     sorted: bool,
 }
 
-fn candidates<'t>(reader: &Reader<'t>, space: Space, find: &Find) -> Result<Candidates<'t>> {
+fn candidates<'t>(
+    reader: &Reader<'t>,
+    space: Space,
+    find: &Find,
+) -> Result<Candidates<'t>> {
     if let Some(wanted) = &find.keys {
         let mut ids = BTreeSet::new();
         for key in wanted {
             ids.extend(by_key(reader, space, key)?);
         }
-        return Ok(Candidates {
-            ids: Box::new(ids.into_iter().map(Ok)),
-            sorted: false,
-        });
+        return Ok(Candidates::given(ids, find));
     }
     let mut rarest: Option<(usize, &(String, Vec<String>))> = None;
     for term in &find.any_of {
-        let values: BTreeSet<_> = term.1.iter().collect();
-        let mut count = 0;
-        for value in values {
-            count += count_of(reader, space, &term.0, value)?;
-        }
+        let count = count_of_any(reader, space, term)?;
         if rarest.is_none_or(|(fewest, _)| count < fewest) {
             rarest = Some((count, term));
         }
     }
+    let all = count_of(reader, space, DocumentRow::ALL, "")?;
+    let fewest = rarest.map_or(all, |(count, _)| count);
+    if let Some(ids) = ids_in_range(reader, space, find, fewest)? {
+        return Ok(Candidates::given(ids, find));
+    }
+    let worth_sorting = find
+        .limit
+        .is_some_and(|limit| fewest <= limit.saturating_mul(50));
     if let Some(name) = &find.order_by
-        && rarest.is_none_or(|(count, _)| find.limit.is_some_and(|limit| count > limit * 50))
+        && !worth_sorting
+        && count_of(reader, space, name, "")? == all
     {
-        let rows = reader.directed(
-            Table::DocumentTerms,
-            &keys::value(space, name, ""),
-            find.ascending,
-        )?;
-        let ids = rows.map(|row| Ok(Sequence::from_key_end(row?.0)));
+        let prefix = keys::value(space, name, "");
+        let rows = reader.directed(Table::DocumentTerms, &prefix, find.ascending)?;
         return Ok(Candidates {
-            ids: Box::new(ids),
+            ids: Box::new(rows.map(|row| Ok(Sequence::from_key_end(row?.0)))),
             sorted: true,
         });
     }
-    if rarest.is_none()
-        && let Some((name, lower, upper)) = find.ranges.first()
-        && find.limit.is_none()
-    {
-        let prefix = keys::value(space, name, "");
-        let rows = reader.ordered(Table::DocumentTerms, &prefix, (*lower, *upper), true)?;
-        let ids = rows.map(|row| Ok(Sequence::from_key_end(row?.0)));
-        return Ok(Candidates {
-            ids: Box::new(ids),
-            sorted: false,
-        });
-    }
-    let all = (String::new(), vec![String::new()]);
-    let (name, values) = rarest.map_or(&all, |(_, term)| term);
+    let everything = (DocumentRow::ALL.to_owned(), vec![String::new()]);
+    let (name, values) = rarest.map_or(&everything, |(_, term)| term);
     let values: BTreeSet<_> = values.iter().collect();
     let prefixes: Vec<_> = values
         .into_iter()
         .map(|value| keys::unordered(space, name, value))
         .collect();
-    let bounds = Bounds {
-        after: find.after.unwrap_or(Bounds::ALL.after),
-        before: find.before.unwrap_or(Bounds::ALL.before),
-    };
     let merged = super::events::Merge::new(
         reader,
         Table::DocumentTerms,
         prefixes,
-        bounds,
+        find.bounds(),
         find.ascending,
     )?;
-    let ids = merged.map(|row| row.map(|(id, _)| id));
     Ok(Candidates {
-        ids: Box::new(ids),
+        ids: Box::new(merged.map(|row| row.map(|(id, _)| id))),
         sorted: find.order_by.is_none(),
     })
 }
 
-fn matches(find: &Find, row: &DocumentRow) -> bool {
-    let terms = row.all_terms();
-    let has = |(name, values): &(String, Vec<String>)| {
-        terms
-            .iter()
-            .any(|term| term.name == *name && values.contains(&term.value))
-    };
-    let within = |(name, lower, upper): &(String, Option<f64>, Option<f64>)| {
-        terms.iter().any(|term| {
-            term.name == *name
-                && lower.is_none_or(|lower| term.order > lower)
-                && upper.is_none_or(|upper| term.order < upper)
-        })
-    };
-    find.any_of.iter().all(has)
-        && find.ranges.iter().all(within)
-        && !terms.iter().any(|term| find.none_of.contains(&term.name))
+/// Ids of the range with the fewest, if that is fewer than `fewest` and worth looking for.
+fn ids_in_range(
+    reader: &Reader<'_>,
+    space: Space,
+    find: &Find,
+    fewest: usize,
+) -> Result<Option<BTreeSet<Sequence>>> {
+    let mut most = find
+        .limit
+        .map_or(fewest, |limit| fewest.min(limit.max(RANGE_PROBE)));
+    let mut best = None;
+    for (name, lower, upper) in &find.ranges {
+        let prefix = keys::value(space, name, "");
+        let mut ids = BTreeSet::new();
+        for row in reader.ordered(Table::DocumentTerms, &prefix, (*lower, *upper), true)? {
+            ids.insert(Sequence::from_key_end(row?.0));
+            if ids.len() > most {
+                break;
+            }
+        }
+        if ids.len() <= most {
+            most = ids.len();
+            best = Some(ids);
+        }
+    }
+    Ok(best)
 }
 
-fn order_of(find: &Find, row: &DocumentRow) -> f64 {
-    let Some(name) = &find.order_by else {
-        return 0.0;
-    };
-    row.all_terms()
-        .into_iter()
-        .find(|term| term.name == *name)
-        .map_or(f64::NEG_INFINITY, |term| term.order)
+impl Find {
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            after: self.after.unwrap_or(Bounds::ALL.after),
+            before: self.before.unwrap_or(Bounds::ALL.before),
+        }
+    }
+
+    fn matches(&self, row: &DocumentRow) -> bool {
+        if self.any_of.is_empty() && self.ranges.is_empty() && self.none_of.is_empty() {
+            return true;
+        }
+        let terms = row.all_terms();
+        let has = |(name, values): &(String, Vec<String>)| {
+            terms
+                .iter()
+                .any(|term| term.name == *name && values.contains(&term.value))
+        };
+        let within = |(name, lower, upper): &(String, Option<f64>, Option<f64>)| {
+            terms.iter().any(|term| {
+                term.name == *name
+                    && lower.is_none_or(|lower| term.order > lower)
+                    && upper.is_none_or(|upper| term.order < upper)
+            })
+        };
+        self.any_of.iter().all(has)
+            && self.ranges.iter().all(within)
+            && !terms.iter().any(|term| self.none_of.contains(&term.name))
+    }
+
+    fn order_of(&self, row: &DocumentRow) -> f64 {
+        let Some(name) = &self.order_by else {
+            return 0.0;
+        };
+        row.all_terms()
+            .into_iter()
+            .find(|term| term.name == *name)
+            .map_or(f64::NEG_INFINITY, |term| term.order)
+    }
 }
 
-/// Names of terms that begin with `prefix`, in the order of their text. O(names and values).
+impl Candidates<'_> {
+    fn given(ids: BTreeSet<Sequence>, find: &Find) -> Self {
+        let mut ids: Vec<_> = ids.into_iter().map(Ok).collect();
+        if !find.ascending {
+            ids.reverse();
+        }
+        Self {
+            ids: Box::new(ids.into_iter()),
+            sorted: find.order_by.is_none(),
+        }
+    }
+}
+
+/// Names of terms that begin with `prefix`, in the order of their text. O(log) a name.
 pub fn term_names(reader: &Reader<'_>, space: Space, prefix: &str) -> Result<Vec<String>> {
     let mut names = BTreeSet::new();
-    for row in reader.prefix(Table::DocumentCounts, &keys::space(space))? {
-        let (name, _, _): (String, String, i64) = rows::read(row?.1)?;
-        if name.starts_with(prefix) {
-            names.insert(name);
+    let all = keys::space(space);
+    let mut cursor = reader.cursor(Table::DocumentCounts)?;
+    let mut at = keys::counts_from(space, prefix).bytes().to_vec();
+    while let Some((key, row)) = cursor.seek(&at)? {
+        if !key.starts_with(all.bytes()) {
+            break;
         }
+        let (name, _, _): (String, String, i64) = rows::read(row)?;
+        if !name.starts_with(prefix) {
+            break;
+        }
+        at = after_prefix(keys::counts(space, &name).bytes());
+        names.insert(name);
     }
     Ok(names.into_iter().collect())
 }
 
-/// Values of a name that begin with `prefix`, in the order of their text. O(the name's values).
+/// Values of a name that begin with `prefix`, in the order of their text. O(log + values returned).
 pub fn term_values(
     reader: &Reader<'_>,
     space: Space,
@@ -283,19 +343,24 @@ pub fn term_values(
     limit: Option<usize>,
 ) -> Result<Vec<String>> {
     let mut values = BTreeSet::new();
-    for row in reader.prefix(Table::DocumentCounts, &keys::counts(space, name))? {
-        let (_, value, _): (String, String, i64) = rows::read(row?.1)?;
-        if value.starts_with(prefix) {
-            values.insert(value);
+    let all = keys::counts(space, name);
+    let mut cursor = reader.cursor(Table::DocumentCounts)?;
+    let mut row = cursor.seek(keys::values_from(space, name, prefix).bytes())?;
+    while let Some((key, value)) = row {
+        if limit.is_some_and(|limit| values.len() >= limit) || !key.starts_with(all.bytes()) {
+            break;
         }
+        let (_, value, _): (String, String, i64) = rows::read(value)?;
+        if !value.starts_with(prefix) {
+            break;
+        }
+        values.insert(value);
+        row = cursor.next()?;
     }
-    Ok(values
-        .into_iter()
-        .take(limit.unwrap_or(usize::MAX))
-        .collect())
+    Ok(values.into_iter().collect())
 }
 
-/// Documents of each value of a name, newest first: at most `limit` of each.
+/// The newest documents of each value of a name, at most `limit` of each, sorted by id.
 pub fn buckets(
     reader: &Reader<'_>,
     space: Space,
@@ -310,6 +375,7 @@ pub fn buckets(
         let mut one = query.clone();
         one.any_of.push((name.to_owned(), vec![value.clone()]));
         one.limit = limit;
+        one.ascending = false;
         found.extend(find(reader, space, &one)?);
     }
     let mut found: Vec<_> = found.into_iter().collect();

@@ -94,6 +94,11 @@ pub struct Term {
     pub order: f64,
 }
 
+impl Term {
+    /// Name of the term that orders documents by when they were made.
+    pub const CREATED: &str = "@created";
+}
+
 /// How a run stands from here on. Register, by the run's document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunStateSet {

@@ -98,6 +98,20 @@ pub struct Husk {
     pub definitions: Vec<Definition>,
     /// Assets that the record made known, with its timestamp.
     pub known_assets: Vec<(String, f64)>,
+    /// What the record said of its run's status.
+    #[serde(default)]
+    pub status: Option<RunAdvanced>,
+}
+
+/// What a removed event said of its run's status, which outlives the run's events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunAdvanced {
+    pub run_id: String,
+    pub timestamp: f64,
+    pub status: String,
+    pub failure_reason: Option<String>,
+    pub starts: bool,
+    pub ends: bool,
 }
 
 /// A name that projections number by the sequence of the record that first brought it.
