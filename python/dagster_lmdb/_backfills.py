@@ -14,8 +14,8 @@ from dagster._time import datetime_from_timestamp, get_current_datetime
 
 from dagster_lmdb._arguments import opt_seconds, row_limit, seconds
 from dagster_lmdb._core import AlreadyThereError, NotThereError
-from dagster_lmdb._handle import ReadsRuns
 from dagster_lmdb._rows import Put, Term
+from dagster_lmdb._run_base import ReadsRuns
 from dagster_lmdb._runs import TAG, Filters, tag_terms
 
 _CREATED = "@created"

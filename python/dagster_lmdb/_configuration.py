@@ -1,7 +1,7 @@
 """The configuration that every storage on a store shares.
 
-``ConfiguredStore`` knows where a store is and how it is opened, and opens nothing. All storages take
-the same configuration, so that a block in ``dagster.yaml`` moves from one to another unchanged.
+``ConfiguredStore`` knows where a store is and how it is opened, and opens nothing. All storages
+take the same configuration, so that a block of ``dagster.yaml`` moves from one to another as it is.
 """
 
 import os

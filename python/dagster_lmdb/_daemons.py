@@ -10,7 +10,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster._time import get_current_datetime
 
 from dagster_lmdb._arguments import seconds
-from dagster_lmdb._handle import ReadsRuns
+from dagster_lmdb._run_base import ReadsRuns
 
 
 class KnowsDaemons(ReadsRuns):

@@ -19,7 +19,7 @@ from dagster._time import get_current_datetime
 
 from dagster_lmdb._arguments import seconds
 from dagster_lmdb._core import Document
-from dagster_lmdb._handle import ReadsSchedules
+from dagster_lmdb._schedule_base import ReadsSchedules
 
 _KEY, _EVALUATION, _CREATED = "key", "evaluation", "@created"
 

@@ -1,14 +1,12 @@
 """The handle through which a storage object reaches its store.
 
-``OpensStore`` opens the store at first use and holds no lock: two threads that race to be first open
-two handles on one environment, and the second is dropped. On it stand the bases of the mixins that
-answer Dagster's queries, one file a subject.
+``OpensStore`` opens the store at first use and holds no lock: two threads that race to be first
+open two handles on one environment, and the second is dropped. ``ReadsEventLog`` is the base of the
+mixins that answer Dagster's queries of events, one file a subject.
 """
 
 from dagster import DagsterInstance
 from dagster._core.storage.event_log.base import EventLogStorage
-from dagster._core.storage.runs.base import RunStorage
-from dagster._core.storage.schedules.base import ScheduleStorage
 
 from dagster_lmdb._configuration import ConfiguredStore
 from dagster_lmdb._core import EventLog
@@ -38,11 +36,3 @@ class OpensStore(ConfiguredStore):
 
 class ReadsEventLog(OpensStore, EventLogStorage[DagsterInstance]):
     """An event log storage on its store."""
-
-
-class ReadsRuns(OpensStore, RunStorage[DagsterInstance]):
-    """A run storage on its store."""
-
-
-class ReadsSchedules(OpensStore, ScheduleStorage[DagsterInstance]):
-    """A schedule storage on its store."""

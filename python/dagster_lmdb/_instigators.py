@@ -1,11 +1,11 @@
 """The states of schedules and sensors.
 
-A state is found by its selector. Which origins were added is kept beside the states, since an origin
-is added once, also where another origin's state of the same selector is there already.
+A state is found by its selector. Which origins were added is kept beside the states, since an
+origin is added once, also where another origin's state of the same selector is there already.
 
-Documents of this space are states, under ``selector:ID``, and origins, under ``origin:ID``. Terms of
-a state are its ``status``, ``type`` and ``repository``; an origin whose state was updated has its
-``selector``, and keeps the state while another origin of the selector is deleted.
+Documents of this space are states, under ``selector:ID``, and origins, under ``origin:ID``. Terms
+of a state are its ``status``, ``type`` and ``repository``; an origin whose state was updated has
+its ``selector``, and keeps the state while another origin of the selector is deleted.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from dagster._time import get_current_datetime
 
 from dagster_lmdb._arguments import seconds
 from dagster_lmdb._core import AlreadyThereError, NotThereError
-from dagster_lmdb._handle import ReadsSchedules
 from dagster_lmdb._rows import Put, Term
+from dagster_lmdb._schedule_base import ReadsSchedules
 
 _EVERY_TYPE = [instigator_type.value for instigator_type in InstigatorType]
 

@@ -31,8 +31,8 @@ from dagster._time import datetime_from_timestamp
 
 from dagster_lmdb._arguments import opt_seconds, row_limit
 from dagster_lmdb._core import Document
-from dagster_lmdb._handle import ReadsRuns
 from dagster_lmdb._rows import Term
+from dagster_lmdb._run_base import ReadsRuns
 
 CREATED, UPDATED, STARTED, ENDED = "@created", "@updated", "@started", "@ended"
 TAG = "tag:"
@@ -283,8 +283,6 @@ def run_from(document: Document) -> DagsterRun:
     if document.run is None:
         return run
     status, _, _, _, tags = document.run
-    # As DagsterRun.with_status does it, but for a check that would leave no run of a page readable
-    # where one was queued without an origin.
     now: DagsterRun = copy(run, status=DagsterRunStatus(status), tags={**run.tags, **tags})
     return now
 

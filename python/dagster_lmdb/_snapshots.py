@@ -5,7 +5,7 @@ from dagster._core.snap import ExecutionPlanSnapshot, JobSnap, create_execution_
 from dagster._time import get_current_datetime
 
 from dagster_lmdb._arguments import seconds
-from dagster_lmdb._handle import ReadsRuns
+from dagster_lmdb._run_base import ReadsRuns
 
 
 class KeepsSnapshots(ReadsRuns):

@@ -21,8 +21,8 @@ from dagster._time import datetime_from_timestamp, get_current_datetime
 
 from dagster_lmdb._arguments import possible_sequences, row_limit, seconds
 from dagster_lmdb._core import Document
-from dagster_lmdb._handle import ReadsSchedules
 from dagster_lmdb._rows import Term
+from dagster_lmdb._schedule_base import ReadsSchedules
 
 _OWNER, _STATUS, _ORIGIN = "owner", "status of owner", "type and origin"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 OURS = "dagster_lmdb"
 
-# Other storages may take the place of ours, to see what the suites do there: the module and class of
-# one for the whole instance. The list of skips is ours alone and is not applied then.
+# Other storages may take the place of ours, to see what the suites do there: the module and class
+# of one for the whole instance. The list of skips is ours alone and is not applied then.
 UNDER_CONTRACT = os.environ.get("CONTRACT_STORAGE", OURS)
 
 #: The configurations under contract: all storages on one store, and each on a store of its own.

@@ -92,7 +92,9 @@ def storage_fixture(tmp_path: Path) -> LmdbEventLogStorage:
     return LmdbEventLogStorage(str(tmp_path / "store"))
 
 
-def test_the_page_alone_gives_the_same_events(storage: LmdbEventLogStorage, tmp_path: Path) -> None:
+def test_the_page_alone_gives_the_same_events(
+    storage: LmdbEventLogStorage, tmp_path: Path
+) -> None:
     stored = [*entries("run one"), *entries("run two")]
     for one in stored:
         storage.store_event(one)
@@ -133,10 +135,7 @@ def test_the_page_alone_gives_every_kind_of_record(
     assert sorted(by_kind) == list(range(11))
     assert [record["sequence"] for record in records] == list(range(1, len(records) + 1))
     assert len(by_kind[0]) == len(husked) > 0
-    assert [fields[:2] for fields in by_kind[3] if fields[1] == "kept"] == [
-        [1, "kept"],
-        [2, "kept"],
-    ]
+    assert [fields[:2] for fields in by_kind[3] if fields[1] == "kept"] == [[1, "kept"], [2, "kept"]]
     assert by_kind[4][0][1] == "deleted"
     assert by_kind[5][0][1:] == [ASSET.to_string(), False]
     assert by_kind[6][0][1:] == [ASSET.to_string(), ["2024-01-01"]]

@@ -20,6 +20,9 @@ use crate::errors::LmdbStoreError;
 /// `(name, value, order)`.
 type PyTerm = (String, String, f64);
 
+/// `(name, lower, upper)`.
+type PyRange = (String, Option<f64>, Option<f64>);
+
 /// `(id, key, created, terms, value)`.
 type PyNewDocument<'py> = (
     Option<u64>,
@@ -187,7 +190,7 @@ impl EventLog {
         py: Python<'_>,
         space: &str,
         any_of: Option<Vec<(String, Vec<String>)>>,
-        ranges: Option<Vec<(String, Option<f64>, Option<f64>)>>,
+        ranges: Option<Vec<PyRange>>,
         none_of: Option<Vec<String>>,
         keys: Option<Vec<String>>,
         after: Option<u64>,
@@ -220,7 +223,7 @@ impl EventLog {
         py: Python<'_>,
         space: &str,
         any_of: Option<Vec<(String, Vec<String>)>>,
-        ranges: Option<Vec<(String, Option<f64>, Option<f64>)>>,
+        ranges: Option<Vec<PyRange>>,
         none_of: Option<Vec<String>>,
         keys: Option<Vec<String>>,
     ) -> PyResult<usize> {
@@ -243,7 +246,7 @@ impl EventLog {
         name: &str,
         bucket_values: Vec<String>,
         any_of: Option<Vec<(String, Vec<String>)>>,
-        ranges: Option<Vec<(String, Option<f64>, Option<f64>)>>,
+        ranges: Option<Vec<PyRange>>,
         none_of: Option<Vec<String>>,
         keys: Option<Vec<String>>,
         before: Option<u64>,

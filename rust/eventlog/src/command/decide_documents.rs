@@ -2,8 +2,11 @@
 
 use super::{Decision, NewDocument, Put, Reply, RunStatusEvent};
 use crate::error::{Error, Result};
-use crate::projection::documents::{FINISHED, SAME_TIME, advanced, is_after_making, set_tag};
+use crate::projection::documents::{
+    FINISHED, SAME_TIME, advanced, is_after_making, may_have, set_tag,
+};
 use crate::projection::key::Key;
+use crate::projection::rows::DocumentRow;
 use crate::projection::{Table, events};
 use crate::query::{Reader, documents};
 use crate::record::event_type::TypeCode;
@@ -161,9 +164,13 @@ pub(super) fn handle_run_event(
     event: &RunStatusEvent,
     now: f64,
 ) -> Result<Decision> {
-    let Some((id, created, old)) = run_state(state, run_id)? else {
+    let Some((id, row)) = run_row(state, run_id)? else {
         return Ok(Decision::nothing());
     };
+    if !may_have(&row, &event.status) {
+        return Ok(Decision::nothing());
+    }
+    let old = row.run_state();
     if has_event(state, run_id, &event.event_type, event.timestamp)? {
         let done = if FINISHED.contains(&old.status.as_str()) {
             let newer = old.ended.is_none_or(|ended| {
@@ -172,7 +179,7 @@ pub(super) fn handle_run_event(
             });
             !(event.ends && newer)
         } else {
-            is_after_making(event.timestamp, created)
+            is_after_making(event.timestamp, row.created)
         };
         if done {
             return Ok(Decision::nothing());
@@ -195,9 +202,10 @@ pub(super) fn add_run_tags(
     tags: &[(String, String)],
     now: f64,
 ) -> Result<Decision> {
-    let Some((id, _, old)) = run_state(state, run_id)? else {
+    let Some((id, row)) = run_row(state, run_id)? else {
         return Err(Error::NotThere(run_id.to_owned()));
     };
+    let old = row.run_state();
     let mut new = old.clone();
     for (key, value) in tags {
         set_tag(&mut new.tags, key, value);
@@ -218,12 +226,12 @@ fn set_run_state(run_id: &str, id: Sequence, old: RunState, new: RunState, now: 
     })])
 }
 
-/// A run's document, when it was made, and how it stands.
-fn run_state(state: &Reader<'_>, run_id: &str) -> Result<Option<(Sequence, f64, RunState)>> {
+/// A run's document.
+fn run_row(state: &Reader<'_>, run_id: &str) -> Result<Option<(Sequence, DocumentRow)>> {
     let Some(id) = documents::by_key(state, Space::Run, run_id)? else {
         return Ok(None);
     };
-    Ok(documents::row(state, Space::Run, id)?.map(|row| (id, row.created, row.run_state())))
+    Ok(documents::row(state, Space::Run, id)?.map(|row| (id, row)))
 }
 
 /// Whether the run's log holds an event of this type and time.

@@ -4,9 +4,7 @@ use super::key::document as keys;
 use super::rows::DocumentRow;
 use super::{Table, Target};
 use crate::error::Result;
-use crate::record::{
-    Document, RunState, RunStateSet, Space, SpacesWiped, StatusFacet, Term,
-};
+use crate::record::{Document, RunState, RunStateSet, Space, SpacesWiped, StatusFacet, Term};
 use crate::sequence::Sequence;
 
 /// Statuses after which a run changes only when Dagster's run storage is told so.
@@ -14,6 +12,11 @@ pub const FINISHED: [&str; 3] = ["SUCCESS", "FAILURE", "CANCELED"];
 
 /// Times of one event that went through Dagster's datetimes, which hold microseconds.
 pub const SAME_TIME: f64 = 2e-6;
+
+const QUEUED: &str = "QUEUED";
+
+/// Term of the label that a run has of its origin's repository.
+const REPOSITORY_LABEL: &str = "tag:.dagster/repository";
 
 /// Tag that says why a run failed.
 pub const FAILURE_REASON: &str = "dagster/failure_reason";
@@ -82,7 +85,10 @@ pub(super) fn fold_status(
         return Ok(());
     };
     let state = old.run_state();
-    if FINISHED.contains(&state.status.as_str()) || !is_after_making(timestamp, old.created) {
+    if FINISHED.contains(&state.status.as_str())
+        || !is_after_making(timestamp, old.created)
+        || !may_have(&old, facet.status)
+    {
         return Ok(());
     }
     let state = advanced(state, facet, timestamp);
@@ -91,6 +97,12 @@ pub(super) fn fold_status(
         ..old.clone()
     };
     replace(target, Space::Run, id, Some(&old), &row)
+}
+
+/// Whether a run can have a status: Dagster has no queued run without an origin, and would fail to
+/// read one.
+pub fn may_have(row: &DocumentRow, status: &str) -> bool {
+    status != QUEUED || row.terms.iter().any(|term| term.name == REPOSITORY_LABEL)
 }
 
 /// Whether what happened at a time happened to a run that was made at another.

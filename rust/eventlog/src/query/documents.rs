@@ -174,11 +174,7 @@ struct Candidates<'t> {
     sorted: bool,
 }
 
-fn candidates<'t>(
-    reader: &Reader<'t>,
-    space: Space,
-    find: &Find,
-) -> Result<Candidates<'t>> {
+fn candidates<'t>(reader: &Reader<'t>, space: Space, find: &Find) -> Result<Candidates<'t>> {
     if let Some(wanted) = &find.keys {
         let mut ids = BTreeSet::new();
         for key in wanted {
