@@ -1,6 +1,7 @@
 """The events that are stored: those of a real run, given new runs and times."""
 
 import itertools
+import random
 import time
 from collections.abc import Iterator, Sequence
 
@@ -71,7 +72,10 @@ def event_type(event: EventLogEntry) -> str:
     return event.dagster_event.event_type_value if event.dagster_event else ""
 
 
+MIXED = "event as a run mixes them"
+
 KINDS = {
+    MIXED: None,
     "log line": None,
     "step event": DagsterEventType.STEP_START,
     "materialization": DagsterEventType.ASSET_MATERIALIZATION,
@@ -79,5 +83,9 @@ KINDS = {
 
 
 def of_kind(events: Sequence[EventLogEntry], kind: str) -> Sequence[EventLogEntry]:
-    """Those events that are of one of the kinds above."""
+    """Those events that are of one of the kinds above; all of them, shuffled, for the mixed one."""
+    if kind == MIXED:
+        # A check is planned before it is evaluated, or Dagster takes them for two.
+        unplanned = [event for event in events if "PLANNED" not in event_type(event)]
+        return random.Random(2026).sample(unplanned, len(unplanned))
     return [event for event in events if event.dagster_event_type == KINDS[kind]]

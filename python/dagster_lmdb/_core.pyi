@@ -10,9 +10,10 @@ call from any thread and after a fork.
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 from dagster import EventLogEntry
+from typing_extensions import Self
 
 from dagster_lmdb._rows import (
     AssetEventSummary,
@@ -23,6 +24,34 @@ from dagster_lmdb._rows import (
     Put,
     RecordLine,
 )
+
+__all__ = [
+    "FOLD_VERSION",
+    "FORMAT_VERSION",
+    "AssetRow",
+    "Claim",
+    "DamagedRecordError",
+    "DamagedStoreError",
+    "DiskFailedError",
+    "DiskFullError",
+    "DuplicatePlannedCheckError",
+    "EventLog",
+    "FoldVersionError",
+    "FormatTooNewError",
+    "IncompatibleHostError",
+    "LmdbStoreError",
+    "MapFullError",
+    "NetworkFileSystemError",
+    "NotAStoreError",
+    "OtherPidNamespaceError",
+    "PoolRow",
+    "ReadersFullError",
+    "RebuildRunningError",
+    "ShapeTable",
+    "StorePermissionError",
+    "UndecodableEventError",
+    "Verification",
+]
 
 FORMAT_VERSION: int
 FOLD_VERSION: int
@@ -57,6 +86,7 @@ class DuplicatePlannedCheckError(LmdbStoreError):
     #: How many planned executions it met.
     rows: int
 
+@final
 class AssetRow:
     """The projection of one asset. Sequences are None where no surviving event qualifies."""
 
@@ -73,6 +103,7 @@ class AssetRow:
     #: JSON text as given to ``set_cached_status``
     cached_status: str | None
 
+@final
 class PoolRow:
     """The projection of one concurrency pool."""
 
@@ -87,6 +118,7 @@ class PoolRow:
     #: ``(run_id, step_key, enqueued, assigned, priority)``, in the order of assignment.
     pending: list[tuple[str, str, float, float | None, int]]
 
+@final
 class Claim:
     """Where a step stands in a pool."""
 
@@ -96,17 +128,29 @@ class Claim:
     assigned: float | None
     priority: int | None
 
+@final
 class ShapeTable:
     """Shapes held in memory, to encode and decode without a store."""
 
-    def __init__(self) -> None: ...
-    def encode(self, value: Any, facets: Sequence[str | float | None] | None = None) -> bytes: ...
+    def __new__(cls, whitelist_map: Any = None) -> Self: ...
+    def seen_by(self, whitelist_map: Any = None) -> Self:
+        """A table of the same shapes for a process with another registry."""
+    def encode(self, obj: Any, facets: Sequence[str | float | None] | None = None) -> bytes: ...
     def decode(self, body: bytes, facets: Sequence[str | float | None] | None = None) -> Any: ...
+    def decode_page(
+        self, bodies: Sequence[bytes], facets: Sequence[str | float | None] | None = None
+    ) -> list[Any]:
+        """The values of many bodies with the same facets."""
     def packed_json(
         self, body: bytes, facets: Sequence[str | float | None] | None = None
     ) -> str: ...
-    def shapes(self) -> list[Any]: ...
+    def shapes(self) -> list[dict[str, Any]]:
+        """The shapes by ordinal; ``native`` says that reading one needs none of Dagster's hooks."""
+    @staticmethod
+    def recognises(function: Any) -> bool:
+        """Whether the codec knows what a hook of Dagster's does, by its source."""
 
+@final
 class Document:
     """An object with terms to find it by: a run, a backfill, a tick, a heartbeat, ..."""
 
@@ -122,6 +166,7 @@ class Document:
     #: The object; None where values were not asked for.
     value: Any
 
+@final
 class Verification:
     """What ``EventLog.verify`` found. ``differences`` is empty for a sound store."""
 
@@ -131,9 +176,10 @@ class Verification:
     #: One line each: a damaged record, or ``table key`` that differs.
     differences: list[str]
 
+@final
 class EventLog:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         directory: str | PathLike[str],
         *,
         create: bool = True,
@@ -143,7 +189,7 @@ class EventLog:
         allow_network_file_system: bool = False,
         allow_other_pid_namespaces: bool = False,
         for_rebuild: bool = False,
-    ) -> None:
+    ) -> Self:
         """``for_rebuild`` opens a store whose projections another fold version left behind."""
     @property
     def store_id(self) -> str: ...

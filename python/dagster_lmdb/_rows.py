@@ -15,7 +15,8 @@ AssetEventSummary: TypeAlias = tuple[int, str, str, str | None, float]
 CheckExecution: TypeAlias = tuple[int, str, str, EventLogEntry, float, str | None]
 #: ``(partition, status, target materialization, run_id, check event sequence, materialization)``
 CheckPartition: TypeAlias = tuple[str | None, str, int | None, str, int, int | None]
-#: ``(sequence, kind, timestamp, run_id, event_type, step_key, what the record is about)``
+#: ``(sequence, kind, timestamp, run_id, event_type, step_key, subject)``; the subject is
+#: what the record is about, or the message of an event that is about a run.
 RecordLine: TypeAlias = tuple[
     int, str, float | None, str | None, str | None, str | None, str | None
 ]

@@ -123,7 +123,6 @@ class _Follower:
         self.watches: Sequence[_Watch] = ()
         self._store_id = store_id
         self._log = log
-        self._news = True
         self._thread = threading.Thread(
             target=self._follow, name="dagster-lmdb-event-watch", daemon=True
         )
@@ -131,7 +130,6 @@ class _Follower:
     def add(self, watch: _Watch) -> None:
         """Gives the thread another watch to serve, the first of which starts it. Locked."""
         self.watches = (*self.watches, watch)
-        self._news = True
         if self._thread.ident is None:
             self._thread.start()
 
@@ -151,10 +149,9 @@ class _Follower:
         while not self._is_done():
             began = time.monotonic()
             try:
-                # Read before the events are: a commit from here on ends the wait.
+                # Read before the events are: a commit or a wake from here on ends the wait.
                 seen = self._log.commit_word()
-                self._news = False
-                if not self._round() and not self._news:
+                if not self._round():
                     self._log.wait_for_commit(seen, _SAFETY_TIMEOUT)
                 trouble = ""
             except Exception as error:

@@ -1,4 +1,4 @@
-"""Bodies by docs/format-body.md alone, with msgpack from PyPI; and bytes that are no bodies."""
+"""Bodies by docs/format.md alone, with msgpack from PyPI; and bytes that are no bodies."""
 
 import json
 import random

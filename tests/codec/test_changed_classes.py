@@ -13,6 +13,7 @@ from dagster_shared.serdes.serdes import (
     FieldSerializer,
     NamedTupleSerializer,
     SetToSequenceFieldSerializer,
+    UnknownSerdesValue,
     WhitelistMap,
     _whitelist_for_serdes,
     pack_value,
@@ -258,6 +259,26 @@ def test_field_serializers(serializer):
     )
     for value in values:
         check_written_and_read(cls(0, value, [cls(1, value, 2)]), whitelist, registry(Inner, cls))
+
+
+class Hoarding(NamedTupleSerializer):
+    """Gives something unknown away that nobody has taken note of."""
+
+    def unpack(self, unpacked_dict, whitelist_map, context):
+        return UnknownSerdesValue("hoarded", unpacked_dict)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_field_serializer_that_meets_something_unknown_makes_later_fields_checked(before):
+    cls = thing(a=object, b=object)
+    spoiled = {"field_serializers": {"a": Spoiling}, "storage_field_names": {"a": "z"}}
+    whitelist = registry(cls, **(spoiled if before else {"field_serializers": {"a": Spoiling}}))
+    _whitelist_for_serdes(whitelist, serializer=Hoarding)(Inner)
+    value = cls(1, [Inner(2)])
+    check_written_and_read(value, whitelist)
+    reader = ShapeTable(whitelist)
+    _, error = outcome(lambda: reader.decode(reader.encode(value)))
+    assert ("hoarded" in str(error)) is not before
 
 
 class Hooked(NamedTupleSerializer):

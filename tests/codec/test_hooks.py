@@ -4,7 +4,7 @@ import inspect
 
 import dagster
 import pytest
-from dagster import AssetKey, AssetMaterialization, MetadataValue
+from dagster import AssetKey, AssetMaterialization, DagsterEventType, MetadataValue
 from dagster._core.definitions import metadata as metadata_module
 from dagster._core.definitions.events import AssetMaterializationSerializer
 from dagster._core.definitions.metadata import MetadataEntry, MetadataFieldSerializer
@@ -13,6 +13,7 @@ from dagster._core.events import DagsterEvent, DagsterEventSerializer, _handle_b
 from dagster_shared.serdes import deserialize_value
 from dagster_shared.utils.warnings import normalize_renamed_param
 
+from codec.instances import CLASSES
 from codec.oracle import check_like_dagster
 from dagster_lmdb._core import ShapeTable
 
@@ -26,19 +27,34 @@ KNOWN = [
     DagsterEventSerializer.before_unpack,
     _handle_back_compat,
     AssetMaterializationSerializer.before_unpack,
+    *(
+        CLASSES[name].__new__
+        for name in (
+            "AssetKey",
+            "AssetMaterialization",
+            "AssetObservation",
+            "DagsterEvent",
+            "EventLogEntry",
+            "NodeHandle",
+            "PathMetadataValue",
+            "StepHandle",
+            "StepMaterializationData",
+            "StepOutputData",
+            "StepOutputHandle",
+            "TypeCheckData",
+        )
+    ),
 ]
 
 
 @pytest.mark.parametrize("function", KNOWN, ids=lambda function: function.__qualname__)
-def test_the_hooks_of_this_dagster_are_known(function):
+def test_the_hooks_and_constructors_of_this_dagster_are_known(function):
     source = inspect.getsource(function)
     known = ShapeTable.recognises(function)
     assert known, f"dagster {dagster.__version__} has another {function.__qualname__}:\n{source}"
 
 
 def test_events_are_built_natively():
-    from codec.instances import CLASSES
-
     table = ShapeTable()
     names = {shape["name"] for shape in table.shapes()}
     assert not names
@@ -57,7 +73,6 @@ def test_events_are_built_natively():
         "IntMetadataEntryData",
     }
     assert all(native.values())
-    assert len(CLASSES) > 390
 
 
 OLD_EVENTS = [
@@ -79,6 +94,39 @@ def test_an_event_that_a_hook_rewrites_is_left_to_the_hook(event_type, data):
     replaced = tuple.__new__(DagsterEvent, list(event))
     old = replaced._replace(event_type_value=event_type, event_specific_data=data)
     check_like_dagster([event, old], ShapeTable(), facets=[None])
+
+
+def with_fields(event, **fields):
+    """An event as its constructor would not have made it."""
+    return tuple.__new__(DagsterEvent, (event._asdict() | fields).values())
+
+
+def test_handles_and_keys_that_an_event_fills_in():
+    node = CLASSES["NodeHandle"]("n", None)
+    step = CLASSES["StepHandle"](node, "k")
+    event = DagsterEvent("STEP_START", "job", logging_tags={})
+    table = ShapeTable()
+    for node_handle in (None, node):
+        for step_handle in (None, step):
+            for step_key in (None, "s"):
+                given = {
+                    "node_handle": node_handle,
+                    "step_handle": step_handle,
+                    "step_key": step_key,
+                }
+                check_like_dagster(with_fields(event, **given), table)
+
+
+def test_data_that_an_event_type_asks_for():
+    table = ShapeTable()
+    event = DagsterEvent("STEP_START", "job", logging_tags={}, step_key="s")
+    engine = CLASSES["EngineEventData"]()
+    for event_type in DagsterEventType:
+        for data in (None, engine, AssetKey("a"), 3):
+            changed = with_fields(
+                event, event_type_value=event_type.value, event_specific_data=data
+            )
+            check_like_dagster(changed, table)
 
 
 def test_a_materialization_without_an_asset_key():

@@ -298,6 +298,9 @@ def test_nesting_has_a_limit_of_its_own():
             table.packed_json(body)
 
 
+@pytest.mark.skipif(
+    sys.version_info >= (3, 12), reason="Python counts C and Python frames apart from 3.12 on"
+)
 def test_nesting_beside_a_deep_stack_is_a_recursion_error_too():
     table = ShapeTable()
     value = []

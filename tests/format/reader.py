@@ -14,12 +14,13 @@ import lmdb
 import msgpack
 
 EVENT = 2
+DOCUMENT = 11
 SHAPE_DEFINED = 1
 ABSENT = object()
 
 
 def crc32c(data: bytes) -> int:
-    """CRC-32C, bit by bit: https://www.rfc-editor.org/rfc/rfc3720#appendix-B.4"""
+    """CRC-32C, bit by bit: RFC 3720, appendix B.4."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc ^= byte
@@ -30,16 +31,18 @@ def crc32c(data: bytes) -> int:
 
 def records(directory: str) -> Iterator[tuple[int, int, list[Any]]]:
     """Sequence, kind and fields of every record."""
-    with lmdb.open(directory, lock=False, readonly=True, max_dbs=64) as environment:
-        with environment.begin() as transaction:
-            log = environment.open_db(b"log", txn=transaction, create=False)
-            for key, frame in transaction.cursor(db=log):
-                checksum, payload = struct.unpack("<I", frame[1:5])[0], frame[5:]
-                if frame[0] != 1 or crc32c(payload) != checksum:
-                    raise ValueError(f"frame {key.hex()} is damaged")
-                unpacker = msgpack.Unpacker(use_list=True, strict_map_key=False)
-                unpacker.feed(payload)
-                yield struct.unpack(">Q", key)[0], unpacker.unpack(), unpacker.unpack()
+    with (
+        lmdb.open(directory, lock=False, readonly=True, max_dbs=64) as environment,
+        environment.begin() as transaction,
+    ):
+        log = environment.open_db(b"log", txn=transaction, create=False)
+        for key, frame in transaction.cursor(db=log):
+            checksum, payload = struct.unpack("<I", frame[1:5])[0], frame[5:]
+            if frame[0] != 1 or crc32c(payload) != checksum:
+                raise ValueError(f"frame {key.hex()} is damaged")
+            unpacker = msgpack.Unpacker(use_list=True, strict_map_key=False)
+            unpacker.feed(payload)
+            yield struct.unpack(">Q", key)[0], unpacker.unpack(), unpacker.unpack()
 
 
 def packed(body: bytes, facets: Sequence[Any], shapes: Sequence[list[Any]]) -> Any:
@@ -68,9 +71,11 @@ def _value(value: Any, facets: Sequence[Any], shapes: Sequence[list[Any]]) -> An
     if head.code == 5:
         return {"__frozenset__": items}
     if head.code == 6:
-        return {"__mapping_items__": [list(pair) for pair in zip(items[::2], items[1::2])]}
+        return {
+            "__mapping_items__": [list(pair) for pair in zip(items[::2], items[1::2], strict=True)]
+        }
     _, name, fields, constants, _ = shapes[int.from_bytes(head.data, "big")]
-    present = {field: item for field, item in zip(fields, items) if item is not ABSENT}
+    present = {field: item for field, item in zip(fields, items, strict=True) if item is not ABSENT}
     return {"__class__": name, **present, **(json.loads(constants) if constants else {})}
 
 
@@ -97,11 +102,14 @@ def main(directory: str) -> None:
             assert ordinal == len(shapes), "ordinals are dense"
             shapes.append(shape)
         elif kind == EVENT:
-            time, run_id, event_type, step_key, job_name, _level, asset, _check, body = fields
+            time, run_id, event_type, step_key, job_name, _level, asset, _check, body = fields[:9]
             partition = asset[1] if asset else None
             facets = [run_id, job_name, step_key, event_type, time, partition]
             value = packed(body, facets, shapes)
-            fields = fields[:-1]
+            fields = fields[:8] + fields[9:]
+        elif kind == DOCUMENT and (state := fields[5]):
+            value = packed(state[2], [], shapes)
+            fields = [*fields[:5], state[:2]]
         print(json.dumps({"sequence": sequence, "kind": kind, "fields": fields, "packed": value}))
 
 

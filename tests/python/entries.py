@@ -1,5 +1,6 @@
 """Event log entries and runs, as Dagster makes them."""
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -56,12 +57,19 @@ def event(
 
 
 def materialization(
-    run_id: str, key: str, partition: str | None = None, tags: dict[str, str] | None = None
+    run_id: str,
+    key: str,
+    partition: str | None = None,
+    tags: dict[str, str] | None = None,
+    metadata: dict[str, Any] | None = None,
 ) -> EventLogEntry:
+    materialization = dg.AssetMaterialization(
+        key, partition=partition, tags=tags, metadata=metadata
+    )
     return event(
         run_id,
         DagsterEventType.ASSET_MATERIALIZATION,
-        StepMaterializationData(dg.AssetMaterialization(key, partition=partition, tags=tags)),
+        StepMaterializationData(materialization),
         step_key="a_step",
     )
 
@@ -107,3 +115,32 @@ def status_event(
 ) -> EventLogEntry:
     data = JobFailureData(error=None, failure_reason=reason) if reason else None
     return event(run_id, event_type, data, timestamp=timestamp)
+
+
+STORE_A_STRANGER = """
+import sys
+from dagster import MetadataValue
+from dagster._record import record
+from dagster._serdes import whitelist_for_serdes
+sys.path.append(sys.argv[3])
+from dagster_lmdb import LmdbEventLogStorage
+from python.entries import materialization
+
+@whitelist_for_serdes
+@record
+class Stranger(MetadataValue[int]):
+    value: int
+
+storage = LmdbEventLogStorage(sys.argv[1])
+for partition, metadata in (("a", 1), ("b", Stranger(value=2)), ("c", 3)):
+    storage.store_event(
+        materialization(sys.argv[2], "strange", partition, metadata={"label": metadata})
+    )
+"""
+
+
+def store_a_stranger(base_dir: Path, run_id: str) -> None:
+    """Stores three materializations, the second of which no other process can decode."""
+    tests = str(Path(__file__).parents[1])
+    command = [sys.executable, "-c", STORE_A_STRANGER, str(base_dir), run_id, tests]
+    subprocess.run(command, check=True)

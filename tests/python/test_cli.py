@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -261,8 +260,9 @@ def test_sizes_are_readable() -> None:
     ]
 
 
-def test_the_command_starts_soon(store: Path) -> None:
-    # It imports click and the engine, and Dagster only where an event is decoded.
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-m", "dagster_lmdb", "--version"], check=True)
-    assert time.monotonic() - began < 1
+def test_the_command_starts_without_dagster() -> None:
+    code = "import sys, dagster_lmdb.cli; print('dagster' in sys.modules, 'rich' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert result.stdout.split() == ["False", "False"]

@@ -1,6 +1,7 @@
 """Every kind of cursor and bound that Dagster's callers pass has its meaning here."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -15,7 +16,7 @@ from dagster._core.event_api import (
 from dagster._time import get_current_datetime
 
 from dagster_lmdb import LmdbEventLogStorage
-from python.entries import event, log_line, materialization
+from python.entries import event, log_line, materialization, store_a_stranger
 
 ASSET = dg.AssetKey("an_asset")
 BEYOND_ALL = 2**70
@@ -187,3 +188,21 @@ def test_logs_of_all_runs_begin_at_minus_one(storage: LmdbEventLogStorage, ids: 
     assert list(storage.get_logs_for_all_runs_by_log_id(ids[2], limit=1)) == [ids[3]]
     with pytest.raises(CheckError):
         storage.get_logs_for_all_runs_by_log_id(-2)
+
+
+@pytest.mark.parametrize("ascending", [False, True])
+def test_pages_go_on_past_an_event_that_cannot_be_decoded(
+    ascending: bool, storage: LmdbEventLogStorage, base_dir: Path
+) -> None:
+    store_a_stranger(base_dir, "a-run")
+    partitions = []
+    cursor = None
+    for _ in range(3):
+        page = storage.fetch_materializations(dg.AssetKey("strange"), 1, cursor, ascending)
+        assert page.has_more
+        partitions += [record.partition_key for record in page.records]
+        cursor = page.cursor
+    assert partitions == (["a", "c"] if ascending else ["c", "a"])
+    page = storage.fetch_materializations(dg.AssetKey("strange"), 1, cursor, ascending)
+    assert not page.records
+    assert not page.has_more

@@ -16,7 +16,7 @@ from dagster._core.utils import make_new_run_id
 
 from dagster_lmdb import LmdbEventLogStorage, watch
 from dagster_lmdb.watch import Watcher
-from python.entries import log_line
+from python.entries import log_line, store_a_stranger
 
 PATIENCE = 5.0
 
@@ -263,7 +263,7 @@ STORE_ELSEWHERE = """
 import sys, time
 sys.path.append(sys.argv[3])
 from dagster_lmdb import LmdbEventLogStorage
-from python.entries import log_line
+from python.entries import log_line, store_a_stranger
 storage = LmdbEventLogStorage(sys.argv[1])
 storage.get_maximum_record_id()
 for number in range(20):
@@ -284,6 +284,25 @@ def test_the_events_of_another_process_come_within_50_ms(
     until(lambda: len(delays) == 20)
     # The median: what this machine does besides may delay some of them.
     assert sorted(delays)[10] < 0.05
+
+
+def test_an_event_that_cannot_be_decoded_is_passed_over_with_a_warning(
+    storage: LmdbEventLogStorage,
+    base_dir: Path,
+    run_id: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    partitions: list[str | None] = []
+
+    def keep(entry: EventLogEntry, cursor: str) -> None:
+        partitions.append(entry.get_dagster_event().partition)
+
+    store_a_stranger(base_dir, run_id)
+    storage.watch(run_id, None, keep)
+    until(lambda: len(partitions) == 2)
+    assert partitions == ["a", "c"]
+    warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert len(warnings) == 1
 
 
 def in_child(act: Callable[[], None]) -> None:

@@ -25,7 +25,10 @@ Examples:
 
 
 class Row(NamedTuple):
-    """A record as ``EventLog.tail`` gives it; ``timestamp`` is in Unix seconds."""
+    """A record as ``EventLog.tail`` gives it; ``timestamp`` is in Unix seconds.
+
+    ``subject`` is what the record is about, or the message of an event that is about a run.
+    """
 
     sequence: int
     kind: str
@@ -104,31 +107,28 @@ class _Records:
 
 
 def _show(store: EventLog, row: Row, as_json: bool) -> None:
-    event = _event(store, row)
     if as_json:
-        click.echo(json.dumps(row._asdict() | {"event": event}))
+        click.echo(json.dumps(row._asdict() | {"event": _event(store, row)}))
         return
-    message = event and (event.get("user_message") or (event["dagster_event"] or {}).get("message"))
     fields = [
         click.style(f"{row.sequence:>8}", dim=True),
         click.style(_local(row.timestamp), dim=True) if row.timestamp else "",
         click.style(row.event_type or row.kind, bold=True),
         click.style(row.run_id[:8], fg="cyan") if row.run_id else "",
         click.style(row.step_key, fg="green") if row.step_key else "",
-        " ".join((message or row.subject or "").split()),
+        " ".join((row.subject or "").split()),
     ]
     click.echo(" ".join(field for field in fields if field))
 
 
-def _event(store: EventLog, row: Row) -> dict[str, Any] | None:
-    """The event as Dagster's packed JSON; None for another record, and for one that has gone."""
+def _event(store: EventLog, row: Row) -> Any:
+    """The event as Dagster packs it; None for another record, and for one that has gone."""
     if row.kind != "event":
         return None
     try:
-        packed = json.loads(store.packed_json(row.sequence))
+        return json.loads(store.packed_json(row.sequence))
     except LmdbStoreError:
         return None
-    return packed if isinstance(packed, dict) else None
 
 
 def _local(timestamp: float) -> str:

@@ -114,9 +114,9 @@ fn a_file_size_limit_stores_whole_or_nothing_and_writing_goes_on_after_it() {
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
     };
     let store = open(&directory);
-    for length in [100, 3_000, 50_000] {
+    for length in [2_000, 3_000, 50_000] {
         let before = rows(&store).unwrap().len() as u64;
-        limit(store.info().unwrap().file_bytes + 400_000);
+        limit(store.info().unwrap().file_bytes + 100_000);
         let (stored, error) = fill(&store, length);
         assert!(matches!(error, Error::DiskFull { .. }), "{error:?}");
         assert!(stored > before);
@@ -326,7 +326,12 @@ fn a_map_beyond_the_address_space_says_how_to_go_on() {
                 ..creating()
             },
         );
-        return put(&store.unwrap(), b"key", b"value").unwrap();
+        let store = store.unwrap();
+        put(&store, b"key", b"value").unwrap();
+        let error = store.resize(1 << 40).unwrap_err();
+        assert!(matches!(error, Error::NoAddressSpace { map_size, .. } if map_size == 1 << 40));
+        assert!(get(&store, b"key").unwrap().is_some());
+        return put(&store, b"key", b"next").unwrap();
     }
     let parent = tempfile::tempdir().unwrap();
     Player::start(TEST, "limited", &parent.path().join("store")).end();

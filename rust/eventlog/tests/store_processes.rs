@@ -296,7 +296,7 @@ fn a_writer_in_a_loop_lets_others_have_their_turn() {
 }
 
 #[test]
-fn a_write_inside_a_write_is_an_error_and_a_read_inside_it_is_not() {
+fn a_write_inside_a_transaction_is_an_error_and_a_read_inside_one_is_not() {
     let (_directory, store) = new_store();
     put(&store, b"key", b"before").unwrap();
     store
@@ -308,9 +308,13 @@ fn a_write_inside_a_write_is_an_error_and_a_read_inside_it_is_not() {
                 get(&store, b"key").unwrap().as_deref(),
                 Some(&b"before"[..])
             );
+            let error = store.resize(2 << 40).unwrap_err();
+            assert!(matches!(error, Error::Reentered { .. }), "{error:?}");
             Ok(Outcome::Commit(()))
         })
         .unwrap();
+    let inside_a_read = store.read(|_| put(&store, b"key", b"deadlock"));
+    assert!(matches!(inside_a_read, Err(Error::Reentered { .. })));
     assert_eq!(get(&store, b"key").unwrap().as_deref(), Some(&b"after"[..]));
 }
 
@@ -534,4 +538,39 @@ fn closing_one_handle_keeps_the_locks_of_the_others() {
     });
     shared.close();
     assert_eq!(maps(directory.path()), 0);
+}
+
+#[test]
+fn killing_writers_at_any_moment_loses_no_commit_that_was_told() {
+    const TEST: &str = "killing_writers_at_any_moment_loses_no_commit_that_was_told";
+    const KILLS: u64 = 30;
+    if let Some((_, directory)) = role() {
+        let store =
+            Store::open(&directory, &store_support::SCHEMA, &OpenOptions::default()).unwrap();
+        loop {
+            tell(append(&store, &std::process::id().to_be_bytes()).unwrap());
+        }
+    }
+    let (directory, store) = new_store();
+    let mut bystander = Player::start(TEST, "writer", directory.path());
+    let mut told = Vec::new();
+    for round in 0..KILLS {
+        let mut writer = Player::start(TEST, "writer", directory.path());
+        told.push(writer.hear());
+        thread::sleep(Duration::from_micros(round * 331 % 3000));
+        told.extend(writer.kill());
+        told.push(bystander.hear());
+    }
+    told.extend(bystander.kill());
+    append(&store, b"last").unwrap();
+    let stored = rows(&store).unwrap();
+    let keys = stored.iter().map(|(key, _)| key.clone());
+    assert!(keys.eq((1..=stored.len() as u64).map(|key| key.to_be_bytes().to_vec())));
+    let mut numbers: Vec<u64> = told.iter().map(|line| line.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    let count = numbers.len();
+    numbers.dedup();
+    assert_eq!(numbers.len(), count, "no number was given twice");
+    assert!(numbers.len() as u64 > 2 * KILLS);
+    assert!(*numbers.last().unwrap() < stored.len() as u64);
 }

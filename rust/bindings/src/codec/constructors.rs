@@ -245,7 +245,9 @@ pub(super) fn known(new: &Bound<'_, PyAny>) -> PyResult<Option<&'static Known>> 
     let Some(known) = KNOWN.iter().find(|known| known.source == source) else {
         return Ok(None);
     };
-    let globals = new.getattr("__globals__")?;
+    let Some(globals) = new.getattr_opt("__globals__")? else {
+        return Ok(None);
+    };
     for (name, source) in known.calls {
         let called = globals.call_method1("get", (name,))?;
         if source_fingerprint(&called).ok() != Some(*source) {

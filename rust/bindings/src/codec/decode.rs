@@ -33,6 +33,8 @@ pub struct Page<'a, 'py> {
     pub(super) codec: &'a Codec,
     pub(super) dagster: &'static Dagster,
     shapes: &'a dyn ShapeSource,
+    /// Dagster's contexts, once entered.
+    contexts: Vec<Bound<'py, PyAny>>,
     plans: NumberMap<Arc<ReadPlan>>,
     keys: HashMap<Box<str>, Bound<'py, PyString>>,
     /// The last string made of each facet.
@@ -52,49 +54,26 @@ pub fn decode<'py>(
     with_page(py, codec, shapes, |page| page.decode(body, facets))
 }
 
-/// Runs `read` inside the contexts in which Dagster deserializes.
+/// Runs `read` with a page, inside the contexts in which Dagster deserializes.
 pub fn with_page<'py, T>(
     py: Python<'py>,
     codec: &Codec,
     shapes: &dyn ShapeSource,
     read: impl FnOnce(&mut Page<'_, 'py>) -> PyResult<T>,
 ) -> PyResult<T> {
-    let dagster = Dagster::get(py)?;
-    let silence = dagster.disable_dagster_warnings.bind(py).call0()?;
-    let types = codec.object_type_map.bind(py);
-    let names = dagster.contextual_namespace.bind(py).call1((types,))?;
-    inside(&silence, || {
-        inside(&names, || {
-            read(&mut Page {
-                py,
-                codec,
-                dagster,
-                shapes,
-                plans: NumberMap::default(),
-                keys: HashMap::new(),
-                facet_strings: Vec::new(),
-                stack: Vec::new(),
-            })
-        })
-    })
-}
-
-/// A `with` statement.
-fn inside<T>(context: &Bound<'_, PyAny>, run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-    let py = context.py();
-    context.call_method0(intern!(py, "__enter__"))?;
-    let result = run();
-    let leave = intern!(py, "__exit__");
-    match &result {
-        Ok(_) => context.call_method1(leave, (py.None(), py.None(), py.None()))?,
-        Err(error) => {
-            let arguments = (error.get_type(py), error.value(py), error.traceback(py));
-            // These contexts never swallow an error; one of their own would hide the cause.
-            let _ = context.call_method1(leave, arguments);
-            return result;
-        }
+    let mut page = Page {
+        py,
+        codec,
+        dagster: Dagster::get(py)?,
+        shapes,
+        contexts: Vec::new(),
+        plans: NumberMap::default(),
+        keys: HashMap::new(),
+        facet_strings: Vec::new(),
+        stack: Vec::new(),
     };
-    result
+    let result = read(&mut page);
+    page.leave(result)
 }
 
 impl<'py> Page<'_, 'py> {
@@ -129,6 +108,42 @@ impl<'py> Page<'_, 'py> {
         let plan = self.codec.read_plan(self.py, &shape.map_err(damaged)?)?;
         self.plans.insert(number, Arc::clone(&plan));
         Ok(plan)
+    }
+
+    /// Enters Dagster's contexts, before its code or that of a constructor runs for the first time.
+    /// A page that is read natively throughout does without them.
+    pub(super) fn enter(&mut self) -> PyResult<()> {
+        if !self.contexts.is_empty() {
+            return Ok(());
+        }
+        let py = self.py;
+        let types = self.codec.object_type_map.bind(py);
+        let silence = self.dagster.disable_dagster_warnings.bind(py).call0()?;
+        let names = self.dagster.contextual_namespace.bind(py).call1((types,))?;
+        for context in [silence, names] {
+            context.call_method0(intern!(py, "__enter__"))?;
+            self.contexts.push(context);
+        }
+        Ok(())
+    }
+
+    /// Leaves the contexts as a `with` statement would that ends with this result.
+    fn leave<T>(&mut self, result: PyResult<T>) -> PyResult<T> {
+        let py = self.py;
+        let exit = intern!(py, "__exit__");
+        while let Some(context) = self.contexts.pop() {
+            match &result {
+                Ok(_) => {
+                    context.call_method1(exit, (py.None(), py.None(), py.None()))?;
+                }
+                Err(error) => {
+                    let arguments = (error.get_type(py), error.value(py), error.traceback(py));
+                    // These never swallow an error; one of their own would hide the cause.
+                    let _ = context.call_method1(exit, arguments);
+                }
+            }
+        }
+        result
     }
 
     fn key(&mut self, key: &str) -> Bound<'py, PyString> {
@@ -244,10 +259,12 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
             Token::Map(length) => self.dict(length)?,
             Token::Set(length) => {
                 let items = self.list(length)?;
+                self.page.enter()?;
                 PySet::new(self.page.py, &items)?.into_any()
             }
             Token::FrozenSet(length) => {
                 let items = self.list(length)?;
+                self.page.enter()?;
                 PyFrozenSet::new(self.page.py, &items)?.into_any()
             }
             Token::MappingItems(pairs) => self.mapping_items(pairs)?,
@@ -293,6 +310,7 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
             let value = self.value()?;
             self.page.stack.push(value);
         }
+        self.page.enter()?;
         let dict = PyDict::new(self.page.py);
         for pair in 0..pairs {
             let key = self.page.stack[base + 2 * pair].clone();
@@ -420,6 +438,7 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
                 return Ok(object);
             }
         }
+        self.page.enter()?;
         let some_names;
         let names = if fields.absent.is_empty() {
             native.all_names.bind(py)
@@ -486,6 +505,7 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
         value: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = self.page.py;
+        self.page.enter()?;
         let kwargs = PyDict::new(py);
         kwargs.set_item(intern!(py, "whitelist_map"), &self.page.codec.whitelist_map)?;
         kwargs.set_item(intern!(py, "context"), self.context()?)?;
@@ -525,6 +545,7 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
 
     fn unpacked_by_dagster(&mut self, dict: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
         let py = self.page.py;
+        self.page.enter()?;
         let context = self.context()?.clone();
         let arguments = (dict, self.page.codec.whitelist_map.bind(py), context);
         self.page.dagster.unpack_object.bind(py).call1(arguments)

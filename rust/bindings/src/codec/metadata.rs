@@ -30,7 +30,7 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
                     let value = self.value()?;
                     self.page.stack.push(value);
                 }
-                let plain = self.is_plain_entry(base, &dict)?;
+                let plain = self.is_plain_entry(base)?;
                 if plain {
                     let label = self.page.stack[base + 3].clone();
                     let value = self.page.stack[base + 2].clone();
@@ -62,16 +62,16 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
     }
 
     /// Whether the entry on the stack (description, entry_data, label) is no more than its label and
-    /// its value, which its class would keep as they are.
-    fn is_plain_entry(&self, base: usize, dict: &Bound<'py, PyDict>) -> PyResult<bool> {
+    /// its value, which its class would keep as they are. A label that comes twice loses its first
+    /// value here as it would in the end.
+    fn is_plain_entry(&self, base: usize) -> PyResult<bool> {
         let [description, value, label] = &self.page.stack[base + 1..base + 4] else {
             return Ok(false);
         };
         Ok(description.is_none()
             && !self.saw_unknown()
             && label.is_exact_instance_of::<PyString>()
-            && self.page.dagster.is_metadata_value(value)?
-            && !dict.contains(label)?)
+            && self.page.dagster.is_metadata_value(value)?)
     }
 
     fn rest_of_entries(
@@ -90,10 +90,11 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
 
     /// The entries that a dict of metadata was read from.
     pub(super) fn metadata_entries(
-        &self,
+        &mut self,
         dict: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyList>> {
         let py = self.page.py;
+        self.page.enter()?;
         let entries = PyList::empty(py);
         let deserializers = self.page.codec.object_deserializers.bind(py);
         for (label, value) in dict {

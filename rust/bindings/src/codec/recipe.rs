@@ -323,6 +323,7 @@ fn record_checks(
     new: &Bound<'_, PyAny>,
     fields: &[String],
 ) -> PyResult<Option<Vec<(bool, Check)>>> {
+    let py = class.py();
     let name: String = new.getattr("__name__")?.extract()?;
     if name != "__checked_new__" && name != "__defaults_new__" {
         return Ok(None);
@@ -339,11 +340,10 @@ fn record_checks(
         } else {
             checks.push((true, Check::Anything));
         }
-        // None may stand for a default that is an empty collection.
-        if defaults.contains(field)? && !defaults.get_item(field)?.is_truthy()? {
-            let last = checks.last_mut();
-            let of_none = !defaults.get_item(field)?.is_none();
-            if of_none && last.is_some_and(|(optional, _)| *optional) {
+        // None stands for a default that is an empty list or dict.
+        if defaults.contains(field)? && checks.last().is_some_and(|(optional, _)| *optional) {
+            let default = defaults.get_item(field)?;
+            if default.eq(PyList::empty(py))? || default.eq(PyDict::new(py))? {
                 return Ok(None);
             }
         }

@@ -8,6 +8,7 @@ use pyo3::prelude::{Bound, PyAny, PyAnyMethods, PyResult, Python};
 use pyo3::types::{PyBytes, PyDict, PyDictMethods, PyString, PyStringMethods};
 use pyo3::{pyclass, pymethods};
 
+use super::constructors::known;
 use super::decode::with_page;
 use super::encode::{Encoded, encode};
 use super::known::recognise;
@@ -152,10 +153,10 @@ impl ShapeTable {
         self.store.snapshot().iter().map(describe).collect()
     }
 
-    /// Whether the codec knows what a hook of Dagster's does, by its source.
+    /// Whether the codec knows what a hook or a constructor of Dagster's does, by its source.
     #[staticmethod]
-    fn recognises(function: &Bound<'_, PyAny>) -> bool {
-        recognise(function).is_some()
+    fn recognises(function: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(recognise(function).is_some() || known(function)?.is_some())
     }
 }
 

@@ -113,7 +113,7 @@ fn store_events(state: &Reader<'_>, events: &[NewEvent]) -> Result<Decision> {
     let mut sequence = state.head()?;
     let mut records = Vec::with_capacity(events.len());
     let mut sequences = Vec::with_capacity(events.len());
-    let mut planned = PlannedHere::default();
+    let mut here = ExecutionsHere::default();
     for event in events {
         sequence = sequence.next();
         sequences.push(sequence);
@@ -121,10 +121,10 @@ fn store_events(state: &Reader<'_>, events: &[NewEvent]) -> Result<Decision> {
         let facets = read_event(&event.payload)?;
         let Some(facet) = &facets.check else { continue };
         if facets.event_type == Some(names::CHECK_PLANNED) {
-            planned.add(&facets, facet, facet.partition);
+            here.add(&facets, facet, facet.partition);
             for (index, partition) in event.more_partitions.iter().enumerate() {
                 sequence = sequence.next();
-                planned.add(&facets, facet, Some(partition));
+                here.add(&facets, facet, Some(partition));
                 let more = CheckExecutionPlanned {
                     event_distance: index as u64 + 1,
                     run_id: facets.run_id.to_owned(),
@@ -136,7 +136,7 @@ fn store_events(state: &Reader<'_>, events: &[NewEvent]) -> Result<Decision> {
                 records.push(Record::CheckExecutionPlanned(more).encode());
             }
         } else if !facets.run_id.is_empty() {
-            let matches = planned.count(&facets, facet) + count_planned(state, &facets, facet)?;
+            let matches = here.count(&facets, facet) + count_planned(state, &facets, facet)?;
             if matches > 1 {
                 return Err(Error::DuplicatePlannedCheck {
                     planned: matches,
@@ -144,6 +144,9 @@ fn store_events(state: &Reader<'_>, events: &[NewEvent]) -> Result<Decision> {
                     asset_key: facet.asset_key.to_owned(),
                     run_id: facets.run_id.to_owned(),
                 });
+            }
+            if matches == 0 {
+                here.add(&facets, facet, facet.partition);
             }
         }
     }
@@ -169,11 +172,11 @@ fn read_event(payload: &[u8]) -> Result<Event<'_>> {
     }
 }
 
-/// Executions that the same batch plans, which the projections do not have yet.
+/// Executions that the same batch makes, which the projections do not have yet.
 #[derive(Default)]
-struct PlannedHere(HashMap<[Option<String>; 4], usize>);
+struct ExecutionsHere(HashMap<[Option<String>; 4], usize>);
 
-impl PlannedHere {
+impl ExecutionsHere {
     fn key(
         event: &Event<'_>,
         facet: &CheckFacet<'_>,

@@ -18,7 +18,11 @@ pub fn apply(transaction: &mut Transaction<'_>, command: &Command) -> Result<Out
     let mut sequence = state.head()?;
     let decision = decide(&state, command)?;
     if decision.records.is_empty() {
-        return Ok(Outcome::Nothing(decision.reply));
+        return Ok(if clear_cached_status(transaction, command)? {
+            Outcome::Commit(decision.reply)
+        } else {
+            Outcome::Nothing(decision.reply)
+        });
     }
     let writing = transaction.writing();
     for payload in &decision.records {
@@ -32,17 +36,23 @@ pub fn apply(transaction: &mut Transaction<'_>, command: &Command) -> Result<Out
     Ok(Outcome::Commit(decision.reply))
 }
 
-/// What Dagster caches of an asset's partitions only ever grows, so a wipe takes it away.
-fn clear_cached_status(transaction: &mut Transaction<'_>, command: &Command) -> Result<()> {
+/// What Dagster caches of an asset's partitions only ever grows, so a wipe takes it away, also one
+/// that finds no event: those may have been deleted with their run. Returns whether there was any.
+fn clear_cached_status(transaction: &mut Transaction<'_>, command: &Command) -> Result<bool> {
     let tree = transaction.trees().cached_status;
-    match command {
+    Ok(match command {
         Command::WipeAsset { asset_key, .. } | Command::WipeAssetPartitions { asset_key, .. } => {
-            transaction.delete(tree, cached_status_key(asset_key).bytes())?;
+            transaction.delete(tree, cached_status_key(asset_key).bytes())?
         }
-        Command::Wipe { .. } => transaction.clear(tree)?,
-        _ => {}
-    }
-    Ok(())
+        Command::Wipe { .. } => {
+            let any = transaction.view().last(tree)?.is_some();
+            if any {
+                transaction.clear(tree)?;
+            }
+            any
+        }
+        _ => false,
+    })
 }
 
 /// Key of the `cached_status` tree.

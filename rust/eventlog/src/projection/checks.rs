@@ -4,7 +4,7 @@ use super::key::{Key, check};
 use super::rows::{CheckExecution, CheckStatus};
 use super::{Table, Target, assets, events};
 use crate::error::Result;
-use crate::record::event_type::names;
+use crate::record::event_type::{TypeCode, names};
 use crate::record::{CheckExecutionPlanned, CheckFacet, Event};
 use crate::sequence::Sequence;
 
@@ -76,11 +76,19 @@ pub(super) fn fold_planned(
 ) -> Result<()> {
     let run = events::number_run(target, sequence, &planned.run_id)?;
     let number = number_check(target, sequence, &planned.asset_key, &planned.name)?;
+    let event = Sequence::new(sequence.get() - planned.event_distance);
+    // The tombstone that covers the event finds the event's rows through it. Where the event is a
+    // husk, the tombstone would miss this one.
+    let code = TypeCode::of(Some(names::CHECK_PLANNED));
+    let key = events::run_event(run, code, event);
+    if target.get(Table::RunEvents, &key)?.is_none() {
+        return Ok(());
+    }
     let row = CheckExecution {
         run,
         partition: Some(planned.partition.clone()),
         status: CheckStatus::Planned,
-        event: Sequence::new(sequence.get() - planned.event_distance),
+        event,
         created: planned.created,
         target: None,
     };

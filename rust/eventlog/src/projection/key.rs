@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn texts_sort_by_their_bytes_and_none_is_another_ones_prefix() {
-        let mut texts = vec!["", "a", "a\0", "a\0b", "ab", "b", "\u{e9}"];
+        let mut texts = ["", "a", "a\0", "a\0b", "ab", "b", "\u{e9}"];
         texts.sort_unstable();
         let keys: Vec<_> = texts.iter().map(|text| Key::new().text(text).0).collect();
         assert!(keys.windows(2).all(|pair| pair[0] < pair[1]));

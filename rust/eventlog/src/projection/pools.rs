@@ -16,7 +16,10 @@ pub(super) fn fold_limit(
     pool.limit = limit.limit;
     pool.from_default = limit.from_default;
     pool.slot_count = limit.slot_count;
-    pool.set_by = sequence;
+    // Without limit and slots the row says no more than that of a pool that never had any, which is
+    // what it is where the steps of the moment are husks.
+    let bare = limit.limit.is_none() && limit.slot_count == 0;
+    pool.set_by = if bare { Sequence::ZERO } else { sequence };
     write_pool(target, &pool)
 }
 

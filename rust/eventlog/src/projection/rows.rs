@@ -101,7 +101,7 @@ pub struct Pool {
     pub assigned: i64,
     /// Steps that hold one of `slot_count`.
     pub held: i64,
-    /// The record that set the limit.
+    /// The record that set the limit; zero where there is none.
     pub set_by: Sequence,
 }
 

@@ -148,10 +148,11 @@ pub struct Event<'a> {
     pub level: i64,
     pub asset: Option<AssetFacet<'a>>,
     pub check: Option<CheckFacet<'a>>,
-    pub status: Option<StatusFacet<'a>>,
     /// The `EventLogEntry`, as docs/format.md specifies bodies.
     #[serde(with = "serde_bytes")]
     pub body: &'a [u8],
+    #[serde(borrow, default)]
+    pub status: Option<StatusFacet<'a>>,
 }
 
 /// What an asset event says of its asset.

@@ -105,7 +105,8 @@ impl Gate {
         std::ptr::from_ref(self) as usize
     }
 
-    fn is_inside(&self) -> bool {
+    /// Whether this thread has a transaction in the environment.
+    pub fn is_inside(&self) -> bool {
         INSIDE.with_borrow(|inside| inside.contains(&self.address()))
     }
 

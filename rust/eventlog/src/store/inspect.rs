@@ -16,9 +16,24 @@ use crate::error::Result;
 
 /// Refuses a directory that is not a store and may not become one.
 pub fn directory(directory: &Path, create: bool) -> Result<()> {
+    let look = || {
+        queue::look(&directory.join(queue::NAME))
+            .map_err(|error| refused("cannot read", directory, error))
+    };
+    let mut queue = look()?;
+    loop {
+        let verdict = judge(directory, queue, create);
+        // Where another makes the store meanwhile, what was seen is of two moments.
+        let now = look()?;
+        if now == queue {
+            return verdict;
+        }
+        queue = now;
+    }
+}
+
+fn judge(directory: &Path, queue: queue::Found, create: bool) -> Result<()> {
     let io = |error| refused("cannot read", directory, error);
-    let queue = queue::look(&directory.join(queue::NAME)).map_err(io)?;
-    let data = open_data(directory).map_err(io)?;
     let unfinished = || match create {
         true => Ok(()),
         false => Err(not_a_store(
@@ -26,11 +41,28 @@ pub fn directory(directory: &Path, create: bool) -> Result<()> {
             "its creation has not finished; start what creates it again",
         )),
     };
+    let data = open_data(directory).map_err(io)?;
     match (queue, data) {
         (queue::Found::Foreign, _) => Err(foreign(directory, "file named queue")),
-        (queue::Found::Ours { complete: true }, None) => damaged(directory, "data.mdb is gone"),
         (queue::Found::Ours { complete: true }, Some(_)) => Ok(()),
-        (queue::Found::Unfinished | queue::Found::Ours { complete: false }, None) => unfinished(),
+        (queue::Found::Ours { complete: true }, None) => damaged(directory, "data.mdb is gone"),
+        // Who makes a store makes the queue first, so a data file beside it is the store's.
+        (_, Some(file)) if queue != queue::Found::Absent => {
+            match pages::look(&file).map_err(io)? {
+                pages::Found::Whole(head) if head.transaction > 0 => Ok(()),
+                _ => unfinished(),
+            }
+        }
+        (queue::Found::Absent, Some(file)) => match pages::look(&file).map_err(io)? {
+            // As a backup leaves it.
+            pages::Found::Whole(head)
+                if head.transaction > 0 && environment::holds_meta_row(directory)? =>
+            {
+                Ok(())
+            }
+            pages::Found::Damaged(reason) => damaged(directory, reason),
+            _ => Err(foreign(directory, "data.mdb")),
+        },
         (queue::Found::Absent, None) => match stranger(directory).map_err(io)? {
             Some(name) => Err(not_a_store(
                 directory,
@@ -39,20 +71,7 @@ pub fn directory(directory: &Path, create: bool) -> Result<()> {
             None if create => Ok(()),
             None => Err(not_a_store(directory, "it is empty")),
         },
-        (queue, Some(file)) => match pages::look(&file).map_err(io)? {
-            // A backup has no queue file, and a crash may fall between first commit and its mark.
-            pages::Found::Whole(head) if head.transaction > 0 => {
-                match environment::holds_meta_row(directory)? {
-                    true => Ok(()),
-                    false => Err(foreign(directory, "data.mdb")),
-                }
-            }
-            // Who makes a store makes the queue first.
-            _ if queue != queue::Found::Absent => unfinished(),
-            pages::Found::NotLmdb => Err(foreign(directory, "data.mdb")),
-            pages::Found::Damaged(reason) => damaged(directory, reason),
-            pages::Found::Empty | pages::Found::Whole(_) => Err(foreign(directory, "data.mdb")),
-        },
+        (_, _) => unfinished(),
     }
 }
 

@@ -89,18 +89,17 @@ pub struct Place {
 /// Finds the directory, or makes it.
 pub fn locate(path: &Path, create: bool) -> Result<Place> {
     let made = create && make_directory(path)?;
-    let directory = match File::open(path) {
-        Ok(directory) => directory,
+    let io = |error| refused("cannot open", path, error);
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Err(not_a_store(path, "it is a file, not a directory")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(not_a_store(path, "there is no such directory"));
         }
-        Err(error) => return Err(refused("cannot open", path, error)),
-    };
-    let io = |error| refused("cannot open", path, error);
-    let found = directory.metadata().map_err(io)?;
-    if !found.is_dir() {
-        return Err(not_a_store(path, "it is a file, not a directory"));
+        Err(error) => return Err(io(error)),
     }
+    let directory = File::open(path).map_err(io)?;
+    let found = directory.metadata().map_err(io)?;
     let path = fs::canonicalize(path).map_err(io)?;
     if made && let Some(parent) = path.parent() {
         // A commit is not durable in a directory that a power cut takes away.

@@ -109,10 +109,22 @@ impl Opened {
         }
     }
 
-    fn alone<R>(&self, work: impl FnOnce(&mut Option<Live>) -> R) -> Result<R> {
-        self.gate().alone(work).map_err(|_| Error::Reentered {
+    /// Refuses a thread that has a transaction of this store already.
+    pub fn refuse_if_inside(&self) -> Result<()> {
+        if self.gate().is_inside() {
+            return Err(self.reentered());
+        }
+        Ok(())
+    }
+
+    fn reentered(&self) -> Error {
+        Error::Reentered {
             path: self.directory().into(),
-        })
+        }
+    }
+
+    fn alone<R>(&self, work: impl FnOnce(&mut Option<Live>) -> R) -> Result<R> {
+        self.gate().alone(work).map_err(|_| self.reentered())
     }
 
     /// Opens the environment anew, unless another thread has done so since `serial`.
@@ -129,16 +141,24 @@ impl Opened {
 
     /// Gives the map a size, or with 0 the size that another process gave it.
     pub fn remap(&self, bytes: usize) -> Result<()> {
-        self.alone(|place| {
-            let Some(live) = place else {
-                return Ok(());
-            };
-            live.environment_mut().set_map_size(bytes).map_err(|error| {
-                // The old map is gone, so the environment is too.
-                *place = None;
-                self.failure(error)
-            })
-        })?
+        let remapped = self.alone(|place| match place {
+            None => Ok(()),
+            Some(live) => {
+                let remapped = live.environment_mut().set_map_size(bytes);
+                if remapped.is_err() {
+                    // The old map is gone, so the environment is too; the next to enter opens it.
+                    *place = None;
+                }
+                remapped
+            }
+        })?;
+        remapped.map_err(|error| match error.code {
+            libc::ENOMEM => Error::NoAddressSpace {
+                path: self.directory().into(),
+                map_size: bytes,
+            },
+            _ => self.failure(error),
+        })
     }
 
     /// Does what makes a failed begin worth another try; fails where nothing does.

@@ -6,7 +6,7 @@
 //! open-file-description lock on the file: who finds no other opener makes mutex and header anew,
 //! since a power cut leaves a locked mutex behind that no kernel frees. Only `store` calls this.
 
-use std::cell::{RefCell, UnsafeCell};
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::marker::PhantomData;
@@ -26,8 +26,11 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"dlmdbq\0\0");
 const VERSION: u32 = 1;
 /// Bytes of the file.
 const SIZE: usize = 64 << 10;
-/// How long a wait for the lock lasts before the caller is asked whether to go on.
+/// How long a wait for the lock lasts before the caller is asked whether to go on, and before who
+/// had the lock last gives way.
 const STEP: Duration = Duration::from_millis(50);
+/// How long a thread that had the lock last lets one that was passed over have it first.
+const COURTESY: Duration = Duration::from_millis(10);
 /// Mutexes of another size or another C library cannot be shared with.
 const LAYOUT: u32 = (size_of::<libc::pthread_mutex_t>() as u32) << 8
     | (cfg!(target_env = "musl") as u32) << 1
@@ -45,6 +48,12 @@ struct Header {
     /// Counts commits, on a cache line of its own.
     word: AtomicU32,
     unused_beside_word: [u8; 60],
+    /// How often the lock was taken.
+    turns: AtomicU32,
+    /// Threads that have waited a step for the lock, and wait on; too many where one was killed,
+    /// until that shows.
+    passed_over: AtomicU32,
+    unused_beside_turns: [u8; 56],
     mutex: UnsafeCell<libc::pthread_mutex_t>,
 }
 
@@ -135,6 +144,8 @@ thread_local! {
     /// Addresses of the headers whose lock this thread holds. A forked child maps the file anew, at
     /// another address, so what it inherits here means nothing to it.
     static HELD: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    /// The header whose lock this thread took last, and in which turn.
+    static LAST_TURN: Cell<(usize, u32)> = const { Cell::new((0, 0)) };
 }
 
 impl Queue {
@@ -248,37 +259,79 @@ impl Queue {
         if HELD.with_borrow(|held| held.contains(&address)) {
             return Err(LockError::Reentered);
         }
-        let mutex = self.header().mutex.get();
-        loop {
-            let deadline = realtime_in(STEP);
-            // SAFETY: the mutex is initialised before the header's magic is, and mapped as long as
-            // `self`; `deadline` outlives the call.
-            let code = unsafe { libc::pthread_mutex_timedlock(mutex, &deadline) };
-            match code {
-                0 => break,
-                libc::EOWNERDEAD => {
-                    // What the lock guards is LMDB's, which is whole at any moment.
-                    // SAFETY: this thread has just got the mutex, in its inconsistent state.
-                    unsafe { libc::pthread_mutex_consistent(mutex) };
-                    // The dead owner may have committed without telling.
-                    self.count();
-                    self.wake();
-                    break;
-                }
-                libc::ETIMEDOUT => {}
-                // A thread of another PID namespace has this thread's number.
-                libc::EDEADLK => std::thread::sleep(Duration::from_millis(1)),
-                code => return Err(LockError::Io(io::Error::from_raw_os_error(code))),
-            }
+        self.give_way();
+        // SAFETY: the mutex is initialised before the header's magic is, and mapped as long as
+        // `self`.
+        let code = unsafe { libc::pthread_mutex_trylock(self.header().mutex.get()) };
+        let mut taken = self.is_taken(code)? || self.is_taken(self.wait_for_mutex())?;
+        while !taken {
             if interrupted() {
                 return Err(LockError::Interrupted);
             }
+            let _passed_over = PassedOver::new(self);
+            taken = self.is_taken(self.wait_for_mutex())?;
         }
         HELD.with_borrow_mut(|held| held.push(address));
+        let turn = self.header().turns.fetch_add(1, Ordering::Relaxed);
+        LAST_TURN.set((address, turn.wrapping_add(1)));
         Ok(WriterLock {
             queue: self,
             thread_bound: PhantomData,
         })
+    }
+
+    /// Lets a thread have its turn that was passed over, where this one had the last turn.
+    ///
+    /// The mutex goes to whoever is on a processor, mostly to the one that has just let it go. That
+    /// is well: handing it to each thread in turn would wait for the scheduler at every commit. But
+    /// nobody shall be passed over for long.
+    fn give_way(&self) {
+        let header = self.header();
+        let (address, turn) = LAST_TURN.get();
+        if address != self.header.as_ptr() as usize {
+            return;
+        }
+        let start = Instant::now();
+        while header.passed_over.load(Ordering::Relaxed) > 0
+            && header.turns.load(Ordering::Relaxed) == turn
+        {
+            if start.elapsed() > COURTESY {
+                // Nobody came, so the count is of the dead; who lives counts itself again.
+                header.passed_over.store(0, Ordering::Relaxed);
+                return;
+            }
+            std::thread::sleep(COURTESY / 100);
+        }
+    }
+
+    /// Waits for the mutex, at most one step.
+    fn wait_for_mutex(&self) -> i32 {
+        let deadline = realtime_in(STEP);
+        // SAFETY: as in `lock`; `deadline` outlives the call.
+        unsafe { libc::pthread_mutex_timedlock(self.header().mutex.get(), &deadline) }
+    }
+
+    /// Whether a call that tried to take the mutex did.
+    fn is_taken(&self, code: i32) -> Result<bool, LockError> {
+        match code {
+            0 => Ok(true),
+            libc::EOWNERDEAD => {
+                // What the lock guards is LMDB's, which is whole at any moment.
+                // SAFETY: this thread has just got the mutex, in its inconsistent state.
+                unsafe { libc::pthread_mutex_consistent(self.header().mutex.get()) };
+                // The dead owner may have committed without telling.
+                self.count();
+                self.wake();
+                Ok(true)
+            }
+            libc::EBUSY | libc::ETIMEDOUT => Ok(false),
+            // A thread of another PID namespace has this thread's number.
+            libc::EDEADLK => {
+                std::thread::sleep(Duration::from_millis(1));
+                Ok(false)
+            }
+            code => Err(LockError::Io(io::Error::from_raw_os_error(code))),
+        }
     }
 
     /// Number of commits announced so far, wrapping.
@@ -309,6 +362,27 @@ impl Queue {
             }
             os::futex_wait(&self.header().word, seen, left);
         }
+    }
+}
+
+/// A thread's place among those that were passed over.
+struct PassedOver<'q>(&'q AtomicU32);
+
+impl<'q> PassedOver<'q> {
+    fn new(queue: &'q Queue) -> Self {
+        let count = &queue.header().passed_over;
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for PassedOver<'_> {
+    fn drop(&mut self) {
+        // Already zero where another thread took this one for dead.
+        let less = |count: u32| count.checked_sub(1);
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
 

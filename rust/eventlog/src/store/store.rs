@@ -145,7 +145,8 @@ impl Store {
     /// Runs `f` in the write transaction, under the writer lock, and commits what it did.
     ///
     /// Waits for the lock in steps of at most 50 ms; `interrupted` is asked between them. Returns
-    /// once the commit is as durable as the store is. An error means that nothing was stored.
+    /// once the commit is as durable as the store is. An error means that nothing was stored. Inside
+    /// another transaction of the store on this thread it is refused.
     pub fn write<R>(
         &self,
         interrupted: &dyn Fn() -> bool,
@@ -172,6 +173,8 @@ impl Store {
     ) -> Result<R> {
         let handle = &*self.handle;
         let opened = self.opened()?;
+        // The holder of the lock may wait for this thread to leave.
+        opened.refuse_if_inside()?;
         let lock = opened.lock(interrupted)?;
         let mut f = Some(f);
         let mut tries = 0;
@@ -409,9 +412,9 @@ where
 ///
 /// LMDB's failure leaves two states. Pages could not be written or flushed: nothing refers to them.
 /// Or the meta page could not be: LMDB put the older number back into it and condemned the
-/// environment, yet its bytes may have reached the disk. Opened anew, the last transaction says
-/// which state holds; where the commit is absent, a commit of the same number is laid over it, so
-/// that it stays absent after a power cut too.
+/// environment, yet its bytes may have reached the disk. Opened anew, the number of the next
+/// transaction says which state holds; where the commit is absent, a commit of the same number is
+/// laid over it, so that it stays absent after a power cut too.
 fn settle(
     handle: &Handle,
     opened: &Opened,
@@ -420,44 +423,38 @@ fn settle(
     error: LmdbError,
 ) -> Result<()> {
     let failure = opened.failure(error);
-    let fatal = match inside.live().environment().read() {
-        Ok(reading) => {
-            return if reading.id() >= id {
-                Ok(())
-            } else {
-                Err(failure)
-            };
-        }
-        Err(error) => error.is_fatal(),
-    };
+    // A write takes no reader slot, so it begins unless the environment is condemned.
+    match inside.live().environment().write(false) {
+        Ok(writing) if writing.id() > id => return Ok(()),
+        Err(error) if error.is_fatal() => {}
+        _ => return Err(failure),
+    }
     let serial = inside.live().serial;
     drop(inside);
-    let replaced = fatal
-        && (0..REPLACING_TRIES).any(|round| {
-            thread::sleep(REPLACING_PAUSE * round.min(1));
-            opened.replace(serial).is_ok()
-        });
-    if replaced {
-        let inside = opened.enter()?;
-        let live = inside.live();
-        if live
-            .environment()
-            .read()
-            .is_ok_and(|reading| reading.id() >= id)
-        {
-            // Readers see it, so it is stored, whatever the disk says next.
-            let _ = live.environment().sync();
-            return Ok(());
-        }
-        // Where this fails too, the failure to report is the first.
-        if let Ok(mut writing) = live.environment().write(false)
-            && let Ok(meta) = current_meta(handle, opened, &writing.view(), &live.trees)
-            && writing
-                .put(live.trees.meta, meta::KEY, &meta.encode())
-                .is_ok()
-        {
-            let _ = writing.commit();
-        }
+    let inside = (0..REPLACING_TRIES).find_map(|round| {
+        thread::sleep(REPLACING_PAUSE * round.min(1));
+        opened.replace(serial).and_then(|()| opened.enter()).ok()
+    });
+    let Some(inside) = inside else {
+        return Err(failure);
+    };
+    let live = inside.live();
+    // Where this fails too, the failure to report is the first.
+    let Ok(mut writing) = live.environment().write(false) else {
+        return Err(failure);
+    };
+    if writing.id() > id {
+        drop(writing);
+        // Readers see it, so it is stored, whatever the disk says next.
+        let _ = live.environment().sync();
+        return Ok(());
+    }
+    if let Ok(meta) = current_meta(handle, opened, &writing.view(), &live.trees)
+        && writing
+            .put(live.trees.meta, meta::KEY, &meta.encode())
+            .is_ok()
+    {
+        let _ = writing.commit();
     }
     Err(failure)
 }

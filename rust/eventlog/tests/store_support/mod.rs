@@ -168,10 +168,14 @@ impl Player {
         input.flush().unwrap();
     }
 
-    /// Kills it with no chance to clean up.
-    pub fn kill(mut self) {
+    /// Kills it with no chance to clean up; returns the rest of what it told in whole lines.
+    pub fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).unwrap();
+        let whole = rest.rfind('\n').map_or("", |end| &rest[..end]);
+        told(whole)
     }
 
     /// Waits for its end, which must be a good one; returns the rest of what it told.
@@ -181,10 +185,15 @@ impl Player {
         self.output.read_to_string(&mut rest).unwrap();
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}\n{rest}");
-        rest.lines()
-            .filter_map(|line| Some(line.split_once("tell:")?.1.to_string()))
-            .collect()
+        told(&rest)
     }
+}
+
+fn told(output: &str) -> Vec<String> {
+    output
+        .lines()
+        .filter_map(|line| Some(line.split_once("tell:")?.1.to_string()))
+        .collect()
 }
 
 /// Tells the process that started this one.

@@ -1,0 +1,125 @@
+"""Other processes: forked from this one, or started afresh with a script.
+
+A script's process has ``tell``, which says a line, and ``listen``, which waits for one; the test
+has ``hear`` and ``say`` for the other ends.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+_PRELUDE = """
+import sys
+def tell(line):
+    print(line, flush=True)
+def listen():
+    return sys.stdin.readline().strip()
+from dagster_lmdb import LmdbEventLogStorage
+from dagster_lmdb._core import EventLog, LmdbStoreError
+from engine.events import event, line, materialization
+directory, arguments = sys.argv[1], sys.argv[2:]
+"""
+
+#: Seconds that a process may take; far more than it does.
+PATIENCE = 60.0
+
+
+class Script:
+    """A process that runs a script on a directory."""
+
+    def __init__(
+        self,
+        directory: Path,
+        script: str,
+        *arguments: str,
+        wrapper: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+        preexec: Callable[[], None] | None = None,
+    ) -> None:
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        self.process = subprocess.Popen(
+            [
+                *wrapper,
+                sys.executable,
+                "-c",
+                _PRELUDE + textwrap.dedent(script),
+                str(directory),
+                *arguments,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+            preexec_fn=preexec,
+        )
+
+    def say(self, text: str) -> None:
+        assert self.process.stdin
+        print(text, file=self.process.stdin, flush=True)
+
+    def hear(self) -> str:
+        assert self.process.stdout
+        heard = self.process.stdout.readline()
+        if not heard:
+            _, errors = self.process.communicate(timeout=PATIENCE)
+            raise AssertionError(f"ended with {self.process.returncode}:\n{errors}")
+        return heard.strip()
+
+    def end(self) -> list[str]:
+        """What it says from here to its end, which has to be a good one."""
+        output, errors = self.process.communicate(timeout=PATIENCE)
+        assert self.process.returncode == 0, f"{self.process.returncode}:\n{output}\n{errors}"
+        return output.splitlines()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def __enter__(self) -> "Script":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.process.poll() is None:
+            self.kill()
+
+
+def said(directory: Path, script: str, *arguments: str, **options: Any) -> list[str]:
+    """What a script says."""
+    return Script(directory, script, *arguments, **options).end()
+
+
+def fork(work: Callable[[], None]) -> int:
+    """Does ``work`` in a child; its pid."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def join(pid: int, patience: float = PATIENCE) -> int:
+    """Waits for a child; how it ended, 0 for well. One that hangs is killed, which fails."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    raise AssertionError(f"child {pid} hangs")
