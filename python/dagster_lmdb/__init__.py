@@ -9,13 +9,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dagster_lmdb.errors import LmdbStoreError as LmdbStoreError
     from dagster_lmdb.event_log_storage import LmdbEventLogStorage as LmdbEventLogStorage
+    from dagster_lmdb.run_storage import LmdbRunStorage as LmdbRunStorage
+    from dagster_lmdb.schedule_storage import LmdbScheduleStorage as LmdbScheduleStorage
+    from dagster_lmdb.storage import DagsterLmdbStorage as DagsterLmdbStorage
 
 __version__ = "0.1.0"
 
-__all__ = ["LmdbEventLogStorage", "LmdbStoreError", "__version__"]
+__all__ = [
+    "DagsterLmdbStorage",
+    "LmdbEventLogStorage",
+    "LmdbRunStorage",
+    "LmdbScheduleStorage",
+    "LmdbStoreError",
+    "__version__",
+]
 
 _HOMES = {
+    "DagsterLmdbStorage": "dagster_lmdb.storage",
     "LmdbEventLogStorage": "dagster_lmdb.event_log_storage",
+    "LmdbRunStorage": "dagster_lmdb.run_storage",
+    "LmdbScheduleStorage": "dagster_lmdb.schedule_storage",
     "LmdbStoreError": "dagster_lmdb.errors",
 }
 

@@ -6,6 +6,7 @@ brought within bounds here, so that the engine never sees them.
 """
 
 from collections.abc import Iterable, Set
+from datetime import datetime, timezone
 from functools import lru_cache
 
 import dagster._check as check
@@ -42,6 +43,16 @@ def row_limit(limit: int | None) -> int | None:
         return None
     check.invariant(limit > 0, f"limit must not be negative, and is {limit}")
     return limit
+
+
+def seconds(time: datetime) -> float:
+    """A time as Unix seconds; one without a zone is in UTC."""
+    return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def opt_seconds(time: datetime | None) -> float | None:
+    """A time, if there is one, as Unix seconds."""
+    return None if time is None else seconds(time)
 
 
 def type_values(

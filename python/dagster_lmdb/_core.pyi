@@ -21,6 +21,7 @@ from dagster_lmdb._rows import (
     CheckPartition,
     Event,
     Events,
+    Put,
     RecordLine,
 )
 
@@ -65,6 +66,8 @@ class StorePermissionError(LmdbStoreError): ...
 class DiskFullError(LmdbStoreError): ...
 class DiskFailedError(LmdbStoreError): ...
 class IncompatibleHostError(LmdbStoreError): ...
+class AlreadyThereError(LmdbStoreError): ...
+class NotThereError(LmdbStoreError): ...
 class MapFullError(LmdbStoreError): ...
 class ReadersFullError(LmdbStoreError): ...
 class DamagedStoreError(LmdbStoreError): ...
@@ -146,6 +149,22 @@ class ShapeTable:
     @staticmethod
     def recognises(function: Any) -> bool:
         """Whether the codec knows what a hook of Dagster's does, by its source."""
+
+@final
+class Document:
+    """An object with terms to find it by: a run, a backfill, a tick, a heartbeat, ..."""
+
+    id: int
+    key: str
+    #: When it was made, Unix seconds.
+    created: float
+    #: ``(name, value, order)`` as they are now, a run's state and added tags included
+    terms: list[tuple[str, str, float]]
+    #: For a run that changed since its body was written:
+    #: ``(status, updated, started, ended, tags added or changed)``
+    run: tuple[str, float, float | None, float | None, dict[str, str]] | None
+    #: The object; None where values were not asked for.
+    value: Any
 
 @final
 class Verification:
@@ -362,6 +381,128 @@ class EventLog:
         """One row a name, also for pools that nobody knows."""
     def claim_status(self, pool: str, run_id: str, step_key: str) -> Claim: ...
     def pending_run_ids(self) -> set[str]: ...
+
+    # Documents. A space is one of: run, snapshot, backfill, heartbeat, cursor_value, instance_fact,
+    # instigator, tick, evaluation, telemetry. A term is (name, value, order): documents with a term
+    # are found by name and value, ordered by order (a time, or 0.0) and then by id. For runs, terms
+    # named status, @updated, @started, @ended and tag:KEY follow the run's state. An id is the
+    # sequence of the record that first held the document, and stays.
+    def put_documents(
+        self,
+        space: str,
+        documents: Sequence[
+            tuple[int | None, str, float | None, Sequence[tuple[str, str, float]], Any]
+        ],
+        put: Put | Sequence[Put],
+        now: float,
+    ) -> list[int]:
+        """Puts ``(id, key, created, terms, value)``, all or none, and returns their ids.
+
+        An id names the document to update where it has no key (key ""). ``created`` None means
+        now. ``insert`` raises AlreadyThereError, ``update`` NotThereError; ``update_if_present``
+        passes over, and leaves out of the result, what is not there. One way to put, or one for
+        each. What does not change is not appended. A term ``@created`` is ordered by when the
+        document was made.
+        """
+    def remove_documents(self, space: str, ids: Sequence[int], now: float) -> None: ...
+    def wipe_spaces(self, spaces: Sequence[str], now: float) -> None: ...
+    def delete_run(self, run_id: str, now: float) -> None:
+        """Hides the run, its events, its telemetry and its slots in one commit."""
+    def handle_run_event(
+        self,
+        run_id: str,
+        *,
+        event_type: str,
+        timestamp: float,
+        status: str,
+        failure_reason: str | None,
+        starts: bool,
+        ends: bool,
+        now: float,
+    ) -> None:
+        """Does nothing where the run is unknown, or where storing the event has done it.
+
+        Storing it has, where the run's log holds this type at this time, unless the run is younger
+        than the event. A finished run goes on to be told of another end that is not older.
+        """
+    def add_run_tags(self, run_id: str, tags: Sequence[tuple[str, str]], now: float) -> None:
+        """Raises NotThereError for an unknown run. Sets the run's update time to now."""
+    def find_documents(
+        self,
+        space: str,
+        *,
+        any_of: Sequence[tuple[str, Sequence[str]]] | None = None,
+        ranges: Sequence[tuple[str, float | None, float | None]] | None = None,
+        none_of: Sequence[str] | None = None,
+        keys: Sequence[str] | None = None,
+        after: int | None = None,
+        before: int | None = None,
+        order_by: str | None = None,
+        ascending: bool = False,
+        limit: int | None = None,
+        values: bool = True,
+    ) -> list[Document]:
+        """Documents with one of the values of each name, sorted by id, or by a name's order.
+
+        ``ranges``: name, lower and upper bound (excluded) of the order of its term. ``none_of``:
+        names the document has no term of. ``after``, ``before``: ids, excluded.
+        """
+    def count_documents(
+        self,
+        space: str,
+        *,
+        any_of: Sequence[tuple[str, Sequence[str]]] | None = None,
+        ranges: Sequence[tuple[str, float | None, float | None]] | None = None,
+        none_of: Sequence[str] | None = None,
+        keys: Sequence[str] | None = None,
+    ) -> int: ...
+    def document_buckets(
+        self,
+        space: str,
+        name: str,
+        bucket_values: Sequence[str],
+        *,
+        any_of: Sequence[tuple[str, Sequence[str]]] | None = None,
+        ranges: Sequence[tuple[str, float | None, float | None]] | None = None,
+        none_of: Sequence[str] | None = None,
+        keys: Sequence[str] | None = None,
+        before: int | None = None,
+        after: int | None = None,
+        ascending: bool = False,
+        limit: int | None = None,
+    ) -> list[Document]:
+        """The newest documents of each value of ``name``, at most ``limit`` of each, by id."""
+    def ordered_documents(
+        self,
+        space: str,
+        name: str,
+        term_values: Sequence[str],
+        *,
+        after: float | None = None,
+        before: float | None = None,
+        ascending: bool = False,
+        limit: int | None = None,
+        values: bool = True,
+    ) -> list[Document]:
+        """Documents with one of the values of ``name``, by its order within bounds, then id."""
+    def ordered_document_groups(
+        self,
+        space: str,
+        name: str,
+        groups: Sequence[Sequence[str]],
+        *,
+        limit: int | None = None,
+    ) -> list[list[Document]]:
+        """For each group of values of ``name``: the last ``limit`` documents, last first."""
+    def documents_by_id(
+        self, space: str, ids: Sequence[int], *, values: bool = True
+    ) -> list[Document]:
+        """Unknown ids are left out."""
+    def document_id(self, space: str, key: str) -> int | None: ...
+    def term_names(self, space: str, prefix: str = "") -> list[str]: ...
+    def term_values(
+        self, space: str, name: str, prefix: str = "", limit: int | None = None
+    ) -> list[str]: ...
 
     # Following
     def commit_word(self) -> int: ...

@@ -1,6 +1,6 @@
 """The shapes of what the engine returns in tuples."""
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from dagster import EventLogEntry
 
@@ -20,3 +20,7 @@ CheckPartition: TypeAlias = tuple[str | None, str, int | None, str, int, int | N
 RecordLine: TypeAlias = tuple[
     int, str, float | None, str | None, str | None, str | None, str | None
 ]
+#: ``(name, value, order)``
+Term: TypeAlias = tuple[str, str, float]
+#: What to do where a document is there, or is not.
+Put: TypeAlias = Literal["insert", "insert_if_absent", "update", "update_if_present", "upsert"]

@@ -1,22 +1,17 @@
 """Dagster's event log on a store.
 
-``LmdbEventLogStorage`` owns configuration, life and writing; each of its queries stands in the
-mixin of its subject. It keeps no lock and no cache: every answer is one snapshot of the store.
+``LmdbEventLogStorage`` owns life and writing; each of its queries stands in the mixin of its
+subject. It keeps no lock and no cache: every answer is one snapshot of the store.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
 
 import dagster._check as check
-from dagster import AssetCheckKey, BoolSource, EventLogEntry, IntSource, StringSource
-from dagster import _config as dagster_config
-from dagster._config.config_schema import UserConfigSchema
+from dagster import AssetCheckKey, EventLogEntry
 from dagster._core.errors import DagsterInvariantViolationError
 from dagster._core.event_api import EventHandlerFn
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster._time import get_current_timestamp
 from dagster._utils import PrintFn
-from typing_extensions import Self
 
 from dagster_lmdb._arguments import asset_key_from
 from dagster_lmdb._assets import KnowsAssets
@@ -24,21 +19,8 @@ from dagster_lmdb._checks import KnowsChecks
 from dagster_lmdb._concurrency import LimitsConcurrency
 from dagster_lmdb._core import DuplicatePlannedCheckError
 from dagster_lmdb._events import QueriesEvents
-from dagster_lmdb._handle import StoreOptions
 from dagster_lmdb._partitions import KnowsPartitions
 from dagster_lmdb.watch import Watcher
-
-Durability = Literal["durable", "relaxed"]
-
-_DURABILITY = dagster_config.Enum(
-    "Durability",
-    [
-        dagster_config.EnumValue("durable", description="A call returns after the flush."),
-        dagster_config.EnumValue(
-            "relaxed", description="A power cut may lose the last commits, and corrupts nothing."
-        ),
-    ],
-)
 
 
 class LmdbEventLogStorage(
@@ -47,7 +29,6 @@ class LmdbEventLogStorage(
     KnowsPartitions,
     KnowsChecks,
     LimitsConcurrency,
-    ConfigurableClass,
 ):
     """LMDB-backed event log storage, for any number of processes on one host.
 
@@ -80,61 +61,10 @@ class LmdbEventLogStorage(
         inst_data (Optional[ConfigurableClassData]): How Dagster made this object.
     """
 
-    def __init__(
-        self,
-        base_dir: str,
-        durability: Durability | None = None,
-        map_size: int | None = None,
-        max_readers: int | None = None,
-        allow_network_file_system: bool = False,
-        allow_other_pid_namespaces: bool = False,
-        inst_data: ConfigurableClassData | None = None,
-    ) -> None:
-        check.opt_literal_param(durability, "durability", ("durable", "relaxed"))
-        self._inst_data = check.opt_inst_param(inst_data, "inst_data", ConfigurableClassData)
-        self._watcher = Watcher()
-        super().__init__(
-            check.str_param(base_dir, "base_dir"),
-            StoreOptions(
-                durability=durability,
-                map_size=check.opt_int_param(map_size, "map_size"),
-                max_readers=check.opt_int_param(max_readers, "max_readers"),
-                allow_network_file_system=check.bool_param(
-                    allow_network_file_system, "allow_network_file_system"
-                ),
-                allow_other_pid_namespaces=check.bool_param(
-                    allow_other_pid_namespaces, "allow_other_pid_namespaces"
-                ),
-            ),
-        )
-
     @property
-    def inst_data(self) -> ConfigurableClassData | None:
-        return self._inst_data
-
-    @classmethod
-    def config_type(cls) -> UserConfigSchema:
-        def optional(config: Any, description: str) -> dagster_config.Field:
-            return dagster_config.Field(config, is_required=False, description=description)
-
-        return {
-            "base_dir": StringSource,
-            "durability": optional(_DURABILITY, "When a call returns; kept in the store."),
-            "map_size": optional(IntSource, "The most bytes that the store may grow to."),
-            "max_readers": optional(IntSource, "The most reads at one moment."),
-            "allow_network_file_system": optional(
-                BoolSource, "Open the store on a network file system all the same."
-            ),
-            "allow_other_pid_namespaces": optional(
-                BoolSource, "Open the store beside another PID namespace all the same."
-            ),
-        }
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> Self:
-        return cls(inst_data=inst_data, **config_value)
+    def _watcher(self) -> Watcher:
+        watcher: Watcher = vars(self).setdefault("_watches", Watcher())
+        return watcher
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event corresponding to a run.
@@ -236,5 +166,4 @@ class LmdbEventLogStorage(
     def dispose(self) -> None:
         """End this object's watches and close its store; a later call opens it again."""
         self._watcher.end_all()
-        if self._opened is not None:
-            self._opened.close()
+        super().dispose()

@@ -9,8 +9,8 @@ import pytest
 from dagster._core.test_utils import instance_for_test
 from dagster._utils.env import environ
 
-from contract.skips import SKIPS
-from contract.storages import OURS, UNDER_CONTRACT, event_log_block
+from contract.skips import is_listed
+from contract.storages import APART, OURS, TOGETHER, UNDER_CONTRACT, storage_blocks
 from contract.suites import fetch_suites
 
 # Behind everything else, so that the suites never shadow an installed package.
@@ -24,9 +24,9 @@ def defensive_checks() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dagster.DagsterInstance]:
-    overrides = {"event_log_storage": event_log_block(tmp_path / "event_log")}
+@pytest.fixture(params=[TOGETHER, APART] if UNDER_CONTRACT == OURS else [TOGETHER])
+def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dagster.DagsterInstance]:
+    overrides = storage_blocks(tmp_path / "history", request.param)
     with instance_for_test(overrides, temp_dir=str(tmp_path)) as the_instance:
         yield the_instance
 
@@ -38,7 +38,7 @@ def pytest_runtest_makereport(
     report = yield
     if UNDER_CONTRACT != OURS or not item.get_closest_marker("dagsters_own"):
         return report
-    listed = item.originalname in SKIPS
+    listed = is_listed(item.cls, item.originalname)
     if report.skipped and not listed:
         report.outcome = "failed"
         report.longrepr = f"{item.name} skips and is not in skips.toml: {report.longrepr[2]}"

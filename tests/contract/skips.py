@@ -11,13 +11,20 @@ else:
 
 
 class Skip(NamedTuple):
-    """Why a test of Dagster's skips here, and the file that has its twin."""
+    """Why a test of Dagster's skips here, and the name of its twin."""
 
     reason: str
     twin: str | None = None
 
 
+#: By suite and test.
 SKIPS = {
-    test: Skip(**entry)
-    for test, entry in tomllib.loads(Path(__file__).with_name("skips.toml").read_text()).items()
+    (suite, test): Skip(**entry)
+    for suite, tests in tomllib.loads(Path(__file__).with_name("skips.toml").read_text()).items()
+    for test, entry in tests.items()
 }
+
+
+def is_listed(cls: type, test: str) -> bool:
+    """Whether a test of a class is listed, under the name of Dagster's class that it comes from."""
+    return any((suite.__name__, test) in SKIPS for suite in cls.__mro__)

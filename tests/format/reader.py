@@ -14,6 +14,7 @@ import lmdb
 import msgpack
 
 EVENT = 2
+DOCUMENT = 11
 SHAPE_DEFINED = 1
 ABSENT = object()
 
@@ -101,11 +102,14 @@ def main(directory: str) -> None:
             assert ordinal == len(shapes), "ordinals are dense"
             shapes.append(shape)
         elif kind == EVENT:
-            time, run_id, event_type, step_key, job_name, _level, asset, _check, body = fields
+            time, run_id, event_type, step_key, job_name, _level, asset, _check, body = fields[:9]
             partition = asset[1] if asset else None
             facets = [run_id, job_name, step_key, event_type, time, partition]
             value = packed(body, facets, shapes)
-            fields = fields[:-1]
+            fields = fields[:8] + fields[9:]
+        elif kind == DOCUMENT and (state := fields[5]):
+            value = packed(state[2], [], shapes)
+            fields = [*fields[:5], state[:2]]
         print(json.dumps({"sequence": sequence, "kind": kind, "fields": fields, "packed": value}))
 
 

@@ -15,7 +15,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.events import DagsterEventType, StepMaterializationData
 from dagster._serdes import serialize_value
 
-from dagster_lmdb import LmdbEventLogStorage
+from dagster_lmdb import LmdbEventLogStorage, LmdbRunStorage
 
 READER = Path(__file__).parent / "reader.py"
 ASSET = dg.AssetKey(["warehouse", "orders"])
@@ -124,6 +124,15 @@ def test_the_page_alone_gives_every_kind_of_record(
     storage.wipe_asset_partitions(ASSET, ["2024-01-01"])
     storage.wipe_asset(ASSET)
     storage.wipe()
+    runs = LmdbRunStorage(str(tmp_path / "store"))
+    run = dg.DagsterRun("a_job", "a run", tags={"team": "a"})
+    runs.add_run(run)
+    runs.add_run_tags("a run", {"team": "b"})
+    runs.delete_run("a run")
+    runs.wipe()
+    runs.add_run(run)
+    runs.wipe()
+    runs.dispose()
     storage.dispose()
 
     records = read(tmp_path / "store")
@@ -131,7 +140,7 @@ def test_the_page_alone_gives_every_kind_of_record(
     by_kind: dict[int, list[list[Any]]] = {}
     for record in records:
         by_kind.setdefault(record["kind"], []).append(record["fields"])
-    assert sorted(by_kind) == list(range(11))
+    assert sorted(by_kind) == list(range(14))
     assert [record["sequence"] for record in records] == list(range(1, len(records) + 1))
     assert len(by_kind[0]) == len(husked) > 0
     planned = [fields[:2] for fields in by_kind[3] if fields[1] == "kept"]
@@ -146,6 +155,20 @@ def test_the_page_alone_gives_every_kind_of_record(
     assert by_kind[9][0][1:] == ["pool", 1, False, 1]
     assert by_kind[10][0][1:4] == ["pool", "kept", "load"]
     assert by_kind[10][0][4][4] == "Held"
+    added, deleted, again = by_kind[11]
+    assert added[1:4] == again[1:4] == ["Run", 0, "a run"]
+    assert ["tag:team", "a", 0.0] in added[5][0]
+    assert added[5][1] is None
+    first = next(record for record in records if record["kind"] == 11)
+    assert first["packed"] == json.loads(serialize_value(run))
+    assert deleted[1:4] == ["Run", first["sequence"], "a run"]
+    assert deleted[5] is None
+    assert by_kind[12][0][1:3] == ["a run", first["sequence"]]
+    status, _, started, ended, tags = by_kind[12][0][3]
+    assert (status, started, ended, tags) == ("NOT_STARTED", None, None, [["team", "b"]])
+    assert by_kind[13][0][1] == ["Run", "Snapshot", "Backfill", "Heartbeat", "Telemetry"]
+    statuses = [fields[8] for fields in by_kind[2] if fields[2] == "PIPELINE_SUCCESS"]
+    assert statuses == [["SUCCESS", None, False, True]]
 
 
 def test_a_damaged_frame_is_refused(storage: LmdbEventLogStorage, tmp_path: Path) -> None:

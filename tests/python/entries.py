@@ -1,4 +1,4 @@
-"""Event log entries, as Dagster makes them."""
+"""Event log entries and runs, as Dagster makes them."""
 
 import subprocess
 import sys
@@ -8,7 +8,19 @@ from typing import Any
 
 import dagster as dg
 from dagster import DagsterEventType, EventLogEntry
-from dagster._core.events import AssetMaterializationPlannedData, StepMaterializationData
+from dagster._core.events import (
+    AssetMaterializationPlannedData,
+    JobFailureData,
+    RunFailureReason,
+    StepMaterializationData,
+)
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.utils import make_new_run_id
 
 
 def log_line(run_id: str, message: str, timestamp: float | None = None) -> EventLogEntry:
@@ -68,6 +80,41 @@ def planned(run_id: str, key: str, partition: str | None = None) -> EventLogEntr
         DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
         AssetMaterializationPlannedData(dg.AssetKey(key), partition=partition),
     )
+
+
+def whole_block(base_dir: Path) -> dict[str, Any]:
+    """The block of a dagster.yaml for all storages on one store."""
+    block = {
+        "module": "dagster_lmdb",
+        "class": "DagsterLmdbStorage",
+        "config": {"base_dir": str(base_dir / "history")},
+    }
+    return {"storage": {"custom": block}}
+
+
+def job_origin(repository: str = "a_repository", job_name: str = "a_job") -> RemoteJobOrigin:
+    target = LoadableTargetOrigin(
+        executable_path=sys.executable, module_name="nowhere", attribute="nothing"
+    )
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, location_name="a_location")
+    return RemoteRepositoryOrigin(location, repository).get_job_origin(job_name)
+
+
+def run(
+    status: dg.DagsterRunStatus = dg.DagsterRunStatus.NOT_STARTED, **fields: Any
+) -> dg.DagsterRun:
+    fields = {"job_name": "a_job", "run_id": make_new_run_id(), **fields}
+    return dg.DagsterRun(status=status, **fields)
+
+
+def status_event(
+    run_id: str,
+    event_type: DagsterEventType,
+    reason: RunFailureReason | None = None,
+    timestamp: float | None = None,
+) -> EventLogEntry:
+    data = JobFailureData(error=None, failure_reason=reason) if reason else None
+    return event(run_id, event_type, data, timestamp=timestamp)
 
 
 STORE_A_STRANGER = """

@@ -103,6 +103,18 @@ create_exception!(
 );
 create_exception!(
     dagster_lmdb._core,
+    AlreadyThereError,
+    LmdbStoreError,
+    "What was to be added is there already."
+);
+create_exception!(
+    dagster_lmdb._core,
+    NotThereError,
+    LmdbStoreError,
+    "What was to be changed is not there."
+);
+create_exception!(
+    dagster_lmdb._core,
     DuplicatePlannedCheckError,
     LmdbStoreError,
     "An evaluation matches several planned executions."
@@ -140,6 +152,8 @@ pub fn to_py(error: Error) -> PyErr {
                 value.setattr("rows", planned)
             })
         }
+        Error::AlreadyThere(_) => AlreadyThereError::new_err(text),
+        Error::NotThere(_) => NotThereError::new_err(text),
         Error::Interrupted => PyKeyboardInterrupt::new_err(text),
         Error::NoAddressSpace { .. }
         | Error::Refused(_)

@@ -18,14 +18,14 @@ mod _core {
     use crate::codec::ShapeTable;
     #[pymodule_export]
     use crate::errors::{
-        DamagedRecordError, DamagedStoreError, DiskFailedError, DiskFullError,
+        AlreadyThereError, DamagedRecordError, DamagedStoreError, DiskFailedError, DiskFullError,
         DuplicatePlannedCheckError, FoldVersionError, FormatTooNewError, IncompatibleHostError,
-        LmdbStoreError, MapFullError, NetworkFileSystemError, NotAStoreError,
+        LmdbStoreError, MapFullError, NetworkFileSystemError, NotAStoreError, NotThereError,
         OtherPidNamespaceError, ReadersFullError, RebuildRunningError, StorePermissionError,
         UndecodableEventError,
     };
     #[pymodule_export]
-    use crate::event_log::{AssetRow, Claim, EventLog, PoolRow, Verification};
+    use crate::event_log::{AssetRow, Claim, Document, EventLog, PoolRow, Verification};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

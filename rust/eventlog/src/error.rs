@@ -147,6 +147,14 @@ pub enum Error {
         run_id: String,
     },
 
+    /// A document with the key is there already.
+    #[error("{0} is there already")]
+    AlreadyThere(String),
+
+    /// No document with the key is there.
+    #[error("{0} is not there")]
+    NotThere(String),
+
     /// A command asks for what its rules forbid.
     #[error("{0}")]
     Refused(String),

@@ -125,7 +125,7 @@ impl EventLog {
 
 impl EventLog {
     /// Encodes a value, defining the shapes that the store does not have yet.
-    fn encode<'py>(
+    pub(super) fn encode<'py>(
         &self,
         py: Python<'py>,
         codec: &Codec,

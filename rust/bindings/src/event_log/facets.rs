@@ -1,7 +1,7 @@
 //! What the projections need of an event, taken from Dagster's objects at encode time.
 
-use eventlog::record::event_type::names;
-use eventlog::record::{AssetFacet, CheckFacet, Event, Record};
+use eventlog::record::event_type::{STATUS_CHANGES, names};
+use eventlog::record::{AssetFacet, CheckFacet, Event, Record, StatusFacet};
 use pyo3::intern;
 use pyo3::prelude::{Bound, PyAny, PyAnyMethods, PyResult, Python};
 use pyo3::types::{PyDict, PyDictMethods, PySet, PyString, PyStringMethods};
@@ -18,6 +18,7 @@ pub struct EntryFacets<'py> {
     job_name: Option<Bound<'py, PyString>>,
     asset: Option<EntryAsset<'py>>,
     check: Option<EntryCheck<'py>>,
+    status: Option<EntryStatus<'py>>,
 }
 
 struct EntryAsset<'py> {
@@ -26,6 +27,13 @@ struct EntryAsset<'py> {
     subset: Vec<Bound<'py, PyString>>,
     tags: Vec<(Bound<'py, PyString>, Bound<'py, PyString>)>,
     skipped: bool,
+}
+
+struct EntryStatus<'py> {
+    status: Bound<'py, PyString>,
+    failure_reason: Option<Bound<'py, PyString>>,
+    starts: bool,
+    ends: bool,
 }
 
 struct EntryCheck<'py> {
@@ -53,6 +61,7 @@ impl<'py> EntryFacets<'py> {
             job_name: text(&entry.getattr(intern!(py, "job_name"))?)?,
             asset: None,
             check: None,
+            status: None,
         };
         let event = entry.getattr(intern!(py, "dagster_event"))?;
         if event.is_none() {
@@ -72,6 +81,9 @@ impl<'py> EntryFacets<'py> {
             | "ASSET_WIPED") => facets.asset = asset_of(&event, name, tags_to_index)?,
             name @ (names::CHECK_PLANNED | names::CHECK_EVALUATION) => {
                 facets.check = check_of(&event, name)?;
+            }
+            name if STATUS_CHANGES.contains(&name) => {
+                facets.status = Some(status_of(&event, name)?);
             }
             _ => {}
         }
@@ -103,6 +115,7 @@ impl<'py> EntryFacets<'py> {
             level: self.level,
             asset: self.asset.as_ref().map(EntryAsset::facet).transpose()?,
             check: self.check.as_ref().map(EntryCheck::facet).transpose()?,
+            status: self.status.as_ref().map(EntryStatus::facet).transpose()?,
             body,
         });
         Ok(record.encode())
@@ -133,6 +146,17 @@ impl EntryAsset<'_> {
                 .map(|(key, value)| Ok((key.to_str()?, value.to_str()?)))
                 .collect::<PyResult<_>>()?,
             skipped: self.skipped,
+        })
+    }
+}
+
+impl EntryStatus<'_> {
+    fn facet(&self) -> PyResult<StatusFacet<'_>> {
+        Ok(StatusFacet {
+            status: self.status.to_str()?,
+            failure_reason: borrow(&self.failure_reason)?,
+            starts: self.starts,
+            ends: self.ends,
         })
     }
 }
@@ -284,4 +308,38 @@ fn now(py: Python<'_>) -> PyResult<f64> {
     let time = py.import(intern!(py, "dagster._time"))?;
     time.call_method0(intern!(py, "get_current_timestamp"))?
         .extract()
+}
+
+/// The status that a run has after an event, and why it failed, as Dagster's run storages see it.
+fn status_of<'py>(event: &Bound<'py, PyAny>, event_type: &str) -> PyResult<EntryStatus<'py>> {
+    let py = event.py();
+    let events = py.import(intern!(py, "dagster._core.events"))?;
+    let statuses = events.getattr(intern!(py, "EVENT_TYPE_TO_PIPELINE_RUN_STATUS"))?;
+    let status = statuses.get_item(event.getattr(intern!(py, "event_type"))?)?;
+    let mut failure_reason = None;
+    if event_type == "PIPELINE_FAILURE" {
+        let specific = event.getattr(intern!(py, "event_specific_data"))?;
+        if specific.hasattr(intern!(py, "failure_reason"))? {
+            let reason = specific.getattr(intern!(py, "failure_reason"))?;
+            if !reason.is_none() {
+                failure_reason = text(&reason.getattr(intern!(py, "value"))?)?;
+            }
+        }
+    }
+    if let Some(reason) = &failure_reason
+        && reason.to_str()? == "UNKNOWN"
+    {
+        failure_reason = None;
+    }
+    Ok(EntryStatus {
+        status: status
+            .getattr(intern!(py, "value"))?
+            .cast_into::<PyString>()?,
+        failure_reason,
+        starts: event_type == "PIPELINE_START",
+        ends: matches!(
+            event_type,
+            "PIPELINE_SUCCESS" | "PIPELINE_FAILURE" | "PIPELINE_CANCELED"
+        ),
+    })
 }

@@ -7,6 +7,7 @@ mod assets;
 mod checks;
 mod commands;
 mod concurrency;
+mod documents;
 mod events;
 mod facets;
 mod handle;
@@ -17,5 +18,6 @@ mod stored;
 
 pub use assets::AssetRow;
 pub use concurrency::{Claim, PoolRow};
+pub use documents::Document;
 pub use handle::EventLog;
 pub use store::Verification;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Command, Decision, NewEvent, Reply, decide_pools};
+use super::{Command, Decision, NewEvent, Reply, decide_documents, decide_pools};
 use crate::error::{Error, Result};
 use crate::projection::key::{Key, check, partition};
 use crate::projection::{Table, dynamic_partitions, rows};
@@ -57,6 +57,18 @@ pub fn decide(state: &Reader<'_>, command: &Command) -> Result<Decision> {
             priority,
             now,
         } => decide_pools::claim(state, pool, run_id, step_key, *priority, *now),
+        Command::PutDocuments { documents, now } => decide_documents::put(state, documents, *now),
+        Command::RemoveDocuments { space, ids, now } => {
+            decide_documents::remove(state, *space, ids, *now)
+        }
+        Command::DeleteRun { run_id, now } => decide_documents::delete_run(state, run_id, *now),
+        Command::HandleRunEvent { run_id, event, now } => {
+            decide_documents::handle_run_event(state, run_id, event, *now)
+        }
+        Command::AddRunTags { run_id, tags, now } => {
+            decide_documents::add_run_tags(state, run_id, tags, *now)
+        }
+        Command::WipeSpaces { spaces, now } => decide_documents::wipe(state, spaces, *now),
         Command::FreeSlots {
             run_id,
             step_key,
@@ -229,8 +241,8 @@ fn delete_run_events(state: &Reader<'_>, run_id: &str, now: f64) -> Result<Decis
 }
 
 fn wipe(state: &Reader<'_>, now: f64) -> Result<Decision> {
-    for table in Table::ALL {
-        if table != Table::Shapes && !state.is_empty(table)? {
+    for table in Table::OF_EVENTS {
+        if !state.is_empty(table)? {
             return Ok(Decision::of(vec![Record::EventLogWiped(EventLogWiped {
                 timestamp: now,
             })]));

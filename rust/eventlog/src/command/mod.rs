@@ -5,10 +5,12 @@
 //! is the only place that may refuse; a command that changes nothing yields no record.
 
 mod decide;
+mod decide_documents;
 mod decide_pools;
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::{Space, Term};
 use crate::sequence::Sequence;
 use crate::value::Shape;
 
@@ -68,6 +70,77 @@ pub enum Command {
         step_key: Option<String>,
         now: f64,
     },
+    /// Puts documents, all or none.
+    PutDocuments {
+        documents: Vec<NewDocument>,
+        now: f64,
+    },
+    /// Removes documents by id.
+    RemoveDocuments {
+        space: Space,
+        ids: Vec<Sequence>,
+        now: f64,
+    },
+    /// Hides a run, its events, its telemetry and its slots.
+    DeleteRun { run_id: String, now: f64 },
+    /// Tells a run of a status event.
+    HandleRunEvent {
+        run_id: String,
+        event: RunStatusEvent,
+        now: f64,
+    },
+    /// Adds tags to a run.
+    AddRunTags {
+        run_id: String,
+        tags: Vec<(String, String)>,
+        now: f64,
+    },
+    /// Removes all documents of spaces.
+    WipeSpaces { spaces: Vec<Space>, now: f64 },
+}
+
+/// What a put does where the document is there already, or is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Put {
+    /// Refuses where it is there.
+    Insert,
+    /// Leaves what is there.
+    InsertIfAbsent,
+    /// Refuses where it is not there.
+    Update,
+    /// Passes over what is not there.
+    UpdateIfPresent,
+    /// Inserts or updates.
+    Upsert,
+}
+
+/// A document to put.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewDocument {
+    pub space: Space,
+    pub put: Put,
+    /// The document to update, for those found by id.
+    pub id: Option<Sequence>,
+    /// Empty for documents found by id.
+    pub key: String,
+    /// When the document was made; None for now.
+    pub created: Option<f64>,
+    /// A term [`Term::CREATED`] is ordered by when the document was made, whatever it says here.
+    pub terms: Vec<Term>,
+    #[serde(with = "serde_bytes")]
+    pub body: Vec<u8>,
+}
+
+/// A status event of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunStatusEvent {
+    pub event_type: String,
+    /// When the event happened, Unix seconds.
+    pub timestamp: f64,
+    pub status: String,
+    pub failure_reason: Option<String>,
+    pub starts: bool,
+    pub ends: bool,
 }
 
 /// An event to store.
@@ -91,6 +164,8 @@ pub enum Reply {
     Events(Vec<Sequence>),
     /// Where the step stands.
     Claim(Claim),
+    /// Ids of the documents, in their order.
+    Documents(Vec<Sequence>),
 }
 
 /// Where a step stands in a pool. None where it is not in the pool's queue.

@@ -2,7 +2,7 @@
 //!
 //! The invariant: folding the log gives the same projections whichever records that may go are
 //! husked. So a husk keeps the names that the record was first to bring, since projections number
-//! them by its sequence, and says which asset the record made known.
+//! them by its sequence, and says which asset the record made known and how its run then stood.
 
 use std::collections::HashMap;
 
@@ -10,8 +10,8 @@ use crate::error::Result;
 use crate::projection::key::{check, pool};
 use crate::projection::rows::{Pool, PoolStep};
 use crate::projection::{Table, assets, dynamic_partitions};
-use crate::query::{Reader, events};
-use crate::record::{Definition, Event, Husk, Record};
+use crate::query::{Reader, documents, events};
+use crate::record::{Definition, Event, Husk, Record, RunAdvanced, Space};
 use crate::sequence::Sequence;
 
 /// The husk of a record, or None where the record has to stay.
@@ -36,6 +36,18 @@ pub fn husk_of(
             }
             if let Some(check) = &event.check {
                 define_check(reader, sequence, check.asset_key, check.name, &mut husk)?;
+            }
+            if let Some(status) = &event.status
+                && documents::by_key(reader, Space::Run, event.run_id)?.is_some()
+            {
+                husk.status = Some(RunAdvanced {
+                    run_id: event.run_id.to_owned(),
+                    timestamp: event.timestamp,
+                    status: status.status.to_owned(),
+                    failure_reason: status.failure_reason.map(str::to_owned),
+                    starts: status.starts,
+                    ends: status.ends,
+                });
             }
         }
         Record::CheckExecutionPlanned(planned) => {
@@ -62,7 +74,8 @@ fn may_go(reader: &Reader<'_>, sequence: Sequence, record: &Record<'_>) -> Resul
         | Record::RunEventsDeleted(_)
         | Record::AssetWiped(_)
         | Record::AssetPartitionsWiped(_)
-        | Record::EventLogWiped(_) => Ok(false),
+        | Record::EventLogWiped(_)
+        | Record::SpacesWiped(_) => Ok(false),
         Record::Event(event) => event_may_go(reader, sequence, event),
         Record::CheckExecutionPlanned(planned) => {
             let Some(asset) = reader.asset(&planned.asset_key)? else {
@@ -88,6 +101,15 @@ fn may_go(reader: &Reader<'_>, sequence: Sequence, record: &Record<'_>) -> Resul
                 Some(row) if row.set_by == sequence => false,
                 _ => limit.limit.is_some(),
             })
+        }
+        Record::Document(document) => {
+            let id = Sequence::new(document.id).known().unwrap_or(sequence);
+            let row = documents::row(reader, document.space, id)?;
+            Ok(row.map_or(document.state.is_some(), |row| row.body > sequence))
+        }
+        Record::RunStateSet(set) => {
+            let row = documents::row(reader, Space::Run, Sequence::new(set.id))?;
+            Ok(row.is_none_or(|row| row.run_set_by > sequence))
         }
         Record::PoolStep(step) => {
             let key = pool::step(&step.pool, &step.run_id, &step.step_key);

@@ -246,10 +246,8 @@ fn check_numbers(target: &Target<'_, '_>, asset: u64) -> Result<Vec<(Vec<u8>, u6
 }
 
 pub(super) fn wipe(target: &mut Target<'_, '_>) -> Result<()> {
-    for table in Table::ALL {
-        if table != Table::Shapes {
-            target.clear(table)?;
-        }
+    for table in Table::OF_EVENTS {
+        target.clear(table)?;
     }
     Ok(())
 }

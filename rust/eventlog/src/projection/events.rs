@@ -1,6 +1,6 @@
 //! Events by run, by type and by status change; the numbers of runs.
 
-use super::{Table, Target, assets, checks, key::Key};
+use super::{Table, Target, assets, checks, documents, key::Key};
 use crate::error::Result;
 use crate::record::Event;
 use crate::record::event_type::{STATUS_CHANGES, TypeCode};
@@ -31,6 +31,9 @@ pub(super) fn fold_event(
     }
     if let Some(check) = &event.check {
         checks::fold_event(target, sequence, event, check, run)?;
+    }
+    if let Some(status) = &event.status {
+        documents::fold_status(target, event.run_id, status, event.timestamp)?;
     }
     Ok(())
 }
@@ -65,4 +68,11 @@ pub fn status_change(code: TypeCode, job_name: Option<&str>, sequence: Sequence)
         .event_type(code)
         .text(job_name.unwrap_or_default())
         .sequence(sequence)
+}
+
+/// The time that rows of events hold, Unix seconds.
+pub fn timestamp_of(value: &[u8]) -> f64 {
+    value
+        .first_chunk::<8>()
+        .map_or(f64::NAN, |bytes| f64::from_be_bytes(*bytes))
 }

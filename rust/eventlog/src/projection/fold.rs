@@ -1,9 +1,11 @@
 //! The fold: one record into the rows of a projection set.
 
-use super::{Table, Target, assets, checks, deletion, dynamic_partitions, events, key::Key, pools};
+use super::{
+    Table, Target, assets, checks, deletion, documents, dynamic_partitions, events, key::Key, pools,
+};
 use crate::error::Result;
 use crate::projection::rows;
-use crate::record::{Definition, Husk, Record};
+use crate::record::{Definition, Husk, Record, StatusFacet};
 use crate::sequence::Sequence;
 
 /// Folds a record into the projections.
@@ -24,11 +26,15 @@ pub fn fold(target: &mut Target<'_, '_>, sequence: Sequence, record: &Record<'_>
             dynamic_partitions::fold(target, sequence, partition)
         }
         Record::PoolLimit(limit) => pools::fold_limit(target, sequence, limit),
+        Record::Document(document) => documents::fold(target, sequence, document),
+        Record::RunStateSet(set) => documents::fold_run_state(target, sequence, set),
+        Record::SpacesWiped(wiped) => documents::wipe(target, wiped),
         Record::PoolStep(step) => pools::fold_step(target, sequence, step),
     }
 }
 
-/// Names keep the numbers that the removed record gave them, and assets stay known.
+/// Names keep the numbers that the removed record gave them, assets stay known, and runs keep the
+/// status that they were brought to.
 fn fold_husk(target: &mut Target<'_, '_>, sequence: Sequence, husk: &Husk) -> Result<()> {
     for definition in &husk.definitions {
         match definition {
@@ -45,6 +51,15 @@ fn fold_husk(target: &mut Target<'_, '_>, sequence: Sequence, husk: &Husk) -> Re
     }
     for (asset_key, timestamp) in &husk.known_assets {
         assets::make_known(target, sequence, asset_key, *timestamp)?;
+    }
+    if let Some(advanced) = &husk.status {
+        let facet = StatusFacet {
+            status: &advanced.status,
+            failure_reason: advanced.failure_reason.as_deref(),
+            starts: advanced.starts,
+            ends: advanced.ends,
+        };
+        documents::fold_status(target, &advanced.run_id, &facet, advanced.timestamp)?;
     }
     Ok(())
 }

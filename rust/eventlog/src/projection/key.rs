@@ -61,6 +61,14 @@ impl Key {
         self.text_within(text, LONG_TEXT)
     }
 
+    /// Adds the beginning of a text, to seek the texts that begin with it.
+    pub fn text_prefix(mut self, text: &str) -> Self {
+        let mut escaped = escape(text);
+        escaped.truncate(SHORT_TEXT - DIGEST);
+        self.0.extend_from_slice(&escaped);
+        self
+    }
+
     /// Adds the beginning of a long text, to seek the texts that begin with it.
     pub fn long_text_prefix(mut self, text: &str) -> Self {
         let mut escaped = escape(text);
@@ -248,6 +256,63 @@ pub mod pool {
             .number(descending)
             .time(enqueued)
             .sequence(queued_by)
+    }
+}
+
+/// Keys of the documents' tables.
+pub mod document {
+    use super::Key;
+    use crate::record::{Space, Term};
+    use crate::sequence::Sequence;
+
+    /// space: what all its keys begin with.
+    pub fn space(space: Space) -> Key {
+        Key::new().byte(space as u8)
+    }
+
+    /// space, id: the document.
+    pub fn row(of: Space, id: Sequence) -> Key {
+        space(of).sequence(id)
+    }
+
+    /// space, key: the id.
+    pub fn by_key(of: Space, key: &str) -> Key {
+        space(of).long_text(key)
+    }
+
+    /// space, name, value (then order, id): the documents with a term.
+    pub fn value(of: Space, name: &str, value: &str) -> Key {
+        space(of).text(name).text(value)
+    }
+
+    /// space, name, value, order (then id).
+    pub fn term(of: Space, term: &Term) -> Key {
+        value(of, &term.name, &term.value).time(term.order)
+    }
+
+    /// space, name, value, no order (then id).
+    pub fn unordered(of: Space, name: &str, text: &str) -> Key {
+        value(of, name, text).time(0.0)
+    }
+
+    /// space, name (then value): the counts of a name's values.
+    pub fn counts(of: Space, name: &str) -> Key {
+        space(of).text(name)
+    }
+
+    /// space, the beginning of a name: where the counts of the names that begin with it begin.
+    pub fn counts_from(of: Space, beginning: &str) -> Key {
+        space(of).text_prefix(beginning)
+    }
+
+    /// space, name, the beginning of a value: where the counts of such values begin.
+    pub fn values_from(of: Space, name: &str, beginning: &str) -> Key {
+        counts(of, name).text_prefix(beginning)
+    }
+
+    /// space, name, value: how many documents have a term.
+    pub fn count(of: Space, name: &str, value: &str) -> Key {
+        counts(of, name).text(value)
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod assets;
 pub mod checks;
 mod deletion;
+pub mod documents;
 pub mod dynamic_partitions;
 pub mod events;
 mod fold;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, Result};
-use crate::record::SlotClaim;
+use crate::record::{RunState, SlotClaim, Term};
 use crate::sequence::Sequence;
 
 /// Writes a row.
@@ -117,4 +117,86 @@ pub struct PoolStep {
     pub claim: SlotClaim,
     /// The record that set this state.
     pub set_by: Sequence,
+}
+
+/// Row of `documents`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DocumentRow {
+    /// Empty for documents found by id alone.
+    pub key: String,
+    /// The record that holds the body.
+    pub body: Sequence,
+    /// When the document was made, Unix seconds.
+    pub created: f64,
+    /// Terms as the body's record has them.
+    pub terms: Vec<Term>,
+    /// How a run stands, where that is not as its body says.
+    pub run: Option<RunState>,
+    /// The record that set `run`; events that advanced it since do not count.
+    pub run_set_by: Sequence,
+}
+
+impl DocumentRow {
+    /// Name of the term that every document has.
+    pub const ALL: &str = "";
+
+    /// How the run stands.
+    pub fn run_state(&self) -> RunState {
+        let find = |name: &str| self.terms.iter().find(|term| term.name == name);
+        self.run.clone().unwrap_or_else(|| RunState {
+            status: find("status")
+                .map(|term| term.value.clone())
+                .unwrap_or_default(),
+            updated: find("@updated").map_or(self.created, |term| term.order),
+            started: find("@started").map(|term| term.order),
+            ended: find("@ended").map(|term| term.order),
+            tags: Vec::new(),
+        })
+    }
+
+    /// What the document is found by now.
+    pub fn all_terms(&self) -> Vec<Term> {
+        let mut terms = self.terms.clone();
+        if let Some(run) = &self.run {
+            let replaced = |name: &str| {
+                matches!(name, "status" | "@updated" | "@started" | "@ended")
+                    || name
+                        .strip_prefix("tag:")
+                        .is_some_and(|tag| run.tags.iter().any(|(key, _)| key == tag))
+            };
+            terms.retain(|term| !replaced(&term.name));
+            terms.push(Term {
+                name: "status".to_owned(),
+                value: run.status.clone(),
+                order: 0.0,
+            });
+            let times = [
+                ("@updated", Some(run.updated)),
+                ("@started", run.started),
+                ("@ended", run.ended),
+            ];
+            for (name, time) in times {
+                if let Some(order) = time {
+                    terms.push(Term {
+                        name: name.to_owned(),
+                        value: String::new(),
+                        order,
+                    });
+                }
+            }
+            for (key, value) in &run.tags {
+                terms.push(Term {
+                    name: format!("tag:{key}"),
+                    value: value.clone(),
+                    order: 0.0,
+                });
+            }
+        }
+        terms.push(Term {
+            name: Self::ALL.to_owned(),
+            value: String::new(),
+            order: 0.0,
+        });
+        terms
+    }
 }

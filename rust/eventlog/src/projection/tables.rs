@@ -16,6 +16,10 @@
 //! | dynamic_partitions | definition, 0, key | sequence |
 //! | | definition, 1, sequence | key |
 //! | pools | see [`super::key::pool`] | [`super::rows::Pool`], [`super::rows::PoolStep`] |
+//! | documents | space, id | [`super::rows::DocumentRow`] |
+//! | document_keys | space, key | id |
+//! | document_terms | space, name, value, order, id | nothing |
+//! | document_counts | space, name, value | name, value, documents with the term |
 //!
 //! A log or step event touches `run_events` and `type_events`; a materialization `asset_events` and
 //! `asset_partitions` as well.
@@ -40,12 +44,35 @@ pub enum Table {
     Checks,
     DynamicPartitions,
     Pools,
+    Documents,
+    DocumentKeys,
+    DocumentTerms,
+    DocumentCounts,
 }
 
 impl Table {
     /// Every table, in the order of the set's trees.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Shapes,
+        Self::Runs,
+        Self::RunEvents,
+        Self::TypeEvents,
+        Self::StatusChanges,
+        Self::Assets,
+        Self::AssetEvents,
+        Self::AssetPartitions,
+        Self::CheckNames,
+        Self::Checks,
+        Self::DynamicPartitions,
+        Self::Pools,
+        Self::Documents,
+        Self::DocumentKeys,
+        Self::DocumentTerms,
+        Self::DocumentCounts,
+    ];
+
+    /// Tables of the event log storage, which a wipe of it clears.
+    pub const OF_EVENTS: [Self; 11] = [
         Self::Runs,
         Self::RunEvents,
         Self::TypeEvents,
@@ -81,5 +108,9 @@ pub static SCHEMA: Schema = Schema {
         "checks",
         "dynamic_partitions",
         "pools",
+        "documents",
+        "document_keys",
+        "document_terms",
+        "document_counts",
     ],
 };

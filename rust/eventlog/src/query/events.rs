@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use super::reader::{Bounds, Reader, open_record};
 use crate::error::Result;
+use crate::projection::events::timestamp_of;
 use crate::projection::key::{Key, partition};
 use crate::projection::{Table, assets, events, rows};
 use crate::record::event_type::{TypeCode, names};
@@ -554,14 +555,8 @@ fn run_sequences(reader: &Reader<'_>, query: &TypedEvents, run_id: &str) -> Resu
     Ok(found)
 }
 
-fn timestamp_of(value: &[u8]) -> f64 {
-    value
-        .first_chunk::<8>()
-        .map_or(f64::NAN, |bytes| f64::from_be_bytes(*bytes))
-}
-
 /// Several runs of keys that end in a sequence, merged in the order of the sequences, each once.
-struct Merge<'t> {
+pub(super) struct Merge<'t> {
     ranges: Vec<Range<'t>>,
     heads: BinaryHeap<(Reverse<u64>, usize, &'t [u8])>,
     ascending: bool,
@@ -569,7 +564,7 @@ struct Merge<'t> {
 }
 
 impl<'t> Merge<'t> {
-    fn new(
+    pub(super) fn new(
         reader: &Reader<'t>,
         table: Table,
         prefixes: impl IntoIterator<Item = Key>,

@@ -5,6 +5,7 @@
 
 pub mod assets;
 pub mod checks;
+pub mod documents;
 pub mod dynamic_partitions;
 pub mod events;
 pub mod partitions;

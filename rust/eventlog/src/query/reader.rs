@@ -8,7 +8,7 @@ use crate::projection::rows::{self, Asset, PoolStep};
 use crate::projection::{Table, checks};
 use crate::record::{Event, Record, open_frame};
 use crate::sequence::Sequence;
-use crate::store::lmdb::{Cursor, Range, Tree, View};
+use crate::store::lmdb::{Cursor, Range, Tree, View, after_prefix};
 use crate::value::Shape;
 
 /// Reads the projections and the log of one snapshot.
@@ -49,6 +49,39 @@ impl<'t> Reader<'t> {
         Ok(self
             .view
             .prefix_backward(self.tree(table), prefix.bytes())?)
+    }
+
+    /// Rows whose key begins with `prefix`, in either direction.
+    pub fn directed(&self, table: Table, prefix: &Key, ascending: bool) -> Result<Range<'t>> {
+        if ascending {
+            self.prefix(table, prefix)
+        } else {
+            self.prefix_backward(table, prefix)
+        }
+    }
+
+    /// Rows whose key is `prefix`, a time within the bounds (included), and more; in either
+    /// direction.
+    pub fn ordered(
+        &self,
+        table: Table,
+        prefix: &Key,
+        bounds: (Option<f64>, Option<f64>),
+        ascending: bool,
+    ) -> Result<Range<'t>> {
+        let lower = prefix.clone().time(bounds.0.unwrap_or(f64::NEG_INFINITY));
+        let upper = after_prefix(
+            prefix
+                .clone()
+                .time(bounds.1.unwrap_or(f64::INFINITY))
+                .bytes(),
+        );
+        let tree = self.tree(table);
+        Ok(if ascending {
+            self.view.range(tree, lower.bytes(), &upper)?
+        } else {
+            self.view.range_backward(tree, lower.bytes(), &upper)?
+        })
     }
 
     /// Rows whose key is `prefix` and a sequence within the bounds, in order of the sequence.

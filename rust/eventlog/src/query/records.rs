@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::reader::{Reader, open_record};
 use crate::error::Result;
-use crate::record::{Event, Kind, Record};
+use crate::record::{Event, Kind, Record, Space};
 use crate::sequence::Sequence;
 use crate::value::{ShapeSource, to_packed_json};
 
@@ -120,6 +120,28 @@ fn line_of(sequence: Sequence, record: &Record<'_>) -> RecordLine {
                 .limit
                 .map_or("no limit".to_owned(), |limit| limit.to_string());
             line.subject = Some(format!("{}: {slots}", limit.pool));
+        }
+        Record::Document(document) => {
+            line.timestamp = Some(document.timestamp);
+            let gone = if document.state.is_some() {
+                ""
+            } else {
+                "gone: "
+            };
+            line.subject = Some(format!("{gone}{} {}", document.space.name(), document.key));
+            if document.space == Space::Run {
+                line.run_id = Some(document.key.to_owned());
+            }
+        }
+        Record::RunStateSet(set) => {
+            line.timestamp = Some(set.timestamp);
+            line.run_id = Some(set.run_id.clone());
+            line.subject = Some(set.state.status.clone());
+        }
+        Record::SpacesWiped(wiped) => {
+            line.timestamp = Some(wiped.timestamp);
+            let names: Vec<_> = wiped.spaces.iter().map(|space| space.name()).collect();
+            line.subject = Some(names.join(", "));
         }
         Record::PoolStep(step) => {
             line.timestamp = Some(step.timestamp);

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::documents::{Document, RunStateSet, SpacesWiped, StatusFacet};
 use super::frame::FrameError;
 use crate::value::{Facet, Shape};
 
@@ -26,11 +27,14 @@ pub enum Kind {
     DynamicPartition = 8,
     PoolLimit = 9,
     PoolStep = 10,
+    Document = 11,
+    RunStateSet = 12,
+    SpacesWiped = 13,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Husk,
         Self::ShapeDefined,
         Self::Event,
@@ -42,6 +46,9 @@ impl Kind {
         Self::DynamicPartition,
         Self::PoolLimit,
         Self::PoolStep,
+        Self::Document,
+        Self::RunStateSet,
+        Self::SpacesWiped,
     ];
 
     /// The name that `dagster-lmdb tail` and `stat` show.
@@ -58,6 +65,9 @@ impl Kind {
             Self::DynamicPartition => "dynamic_partition",
             Self::PoolLimit => "pool_limit",
             Self::PoolStep => "pool_step",
+            Self::Document => "document",
+            Self::RunStateSet => "run_state_set",
+            Self::SpacesWiped => "spaces_wiped",
         }
     }
 }
@@ -76,6 +86,9 @@ pub enum Record<'a> {
     DynamicPartition(DynamicPartition),
     PoolLimit(PoolLimit),
     PoolStep(PoolStep),
+    Document(Document<'a>),
+    RunStateSet(RunStateSet),
+    SpacesWiped(SpacesWiped),
 }
 
 /// What is left of removed records: what later records lean on.
@@ -85,6 +98,20 @@ pub struct Husk {
     pub definitions: Vec<Definition>,
     /// Assets that the record made known, with its timestamp.
     pub known_assets: Vec<(String, f64)>,
+    /// What the record said of its run's status.
+    #[serde(default)]
+    pub status: Option<RunAdvanced>,
+}
+
+/// What a removed event said of its run's status, which outlives the run's events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunAdvanced {
+    pub run_id: String,
+    pub timestamp: f64,
+    pub status: String,
+    pub failure_reason: Option<String>,
+    pub starts: bool,
+    pub ends: bool,
 }
 
 /// A name that projections number by the sequence of the record that first brought it.
@@ -124,6 +151,8 @@ pub struct Event<'a> {
     /// The `EventLogEntry`, as docs/format.md specifies bodies.
     #[serde(with = "serde_bytes")]
     pub body: &'a [u8],
+    #[serde(borrow, default)]
+    pub status: Option<StatusFacet<'a>>,
 }
 
 /// What an asset event says of its asset.
@@ -305,6 +334,9 @@ impl<'a> Record<'a> {
             Self::DynamicPartition(_) => Kind::DynamicPartition,
             Self::PoolLimit(_) => Kind::PoolLimit,
             Self::PoolStep(_) => Kind::PoolStep,
+            Self::Document(_) => Kind::Document,
+            Self::RunStateSet(_) => Kind::RunStateSet,
+            Self::SpacesWiped(_) => Kind::SpacesWiped,
         }
     }
 
@@ -323,6 +355,9 @@ impl<'a> Record<'a> {
             Self::DynamicPartition(fields) => rmp_serde::encode::write(&mut payload, fields),
             Self::PoolLimit(fields) => rmp_serde::encode::write(&mut payload, fields),
             Self::PoolStep(fields) => rmp_serde::encode::write(&mut payload, fields),
+            Self::Document(fields) => rmp_serde::encode::write(&mut payload, fields),
+            Self::RunStateSet(fields) => rmp_serde::encode::write(&mut payload, fields),
+            Self::SpacesWiped(fields) => rmp_serde::encode::write(&mut payload, fields),
         };
         encoded.expect("writing plain fields into memory cannot fail");
         payload
@@ -344,6 +379,9 @@ impl<'a> Record<'a> {
             Some(Kind::DynamicPartition) => Self::DynamicPartition(read(fields)?),
             Some(Kind::PoolLimit) => Self::PoolLimit(read(fields)?),
             Some(Kind::PoolStep) => Self::PoolStep(read(fields)?),
+            Some(Kind::Document) => Self::Document(read(fields)?),
+            Some(Kind::RunStateSet) => Self::RunStateSet(read(fields)?),
+            Some(Kind::SpacesWiped) => Self::SpacesWiped(read(fields)?),
         })
     }
 }

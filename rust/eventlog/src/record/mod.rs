@@ -1,12 +1,16 @@
 //! Records: the immutable facts that the log holds, one file a subject.
 
+mod documents;
 pub mod event_type;
 mod frame;
 mod kinds;
 
+pub use documents::{
+    Document, DocumentState, RunState, RunStateSet, Space, SpacesWiped, StatusFacet, Term,
+};
 pub use frame::{Frame, FrameError, open_frame, seal_frame};
 pub use kinds::{
     AssetFacet, AssetPartitionsWiped, AssetWiped, CheckExecutionPlanned, CheckFacet, Definition,
     DynamicPartition, Event, EventLogWiped, Husk, Kind, PoolLimit, PoolStep, PoolStepState, Record,
-    RunEventsDeleted, ShapeDefined, SlotClaim,
+    RunAdvanced, RunEventsDeleted, ShapeDefined, SlotClaim,
 };

@@ -67,6 +67,7 @@ impl Draft<'_> {
             level: 10,
             asset: self.asset.clone(),
             check,
+            status: None,
             body: &[0xC0],
         });
         NewEvent {

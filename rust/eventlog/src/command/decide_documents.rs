@@ -1,0 +1,265 @@
+//! Deciding on documents, and on how runs stand.
+
+use super::{Decision, NewDocument, Put, Reply, RunStatusEvent};
+use crate::error::{Error, Result};
+use crate::projection::documents::{
+    FINISHED, SAME_TIME, advanced, is_after_making, may_have, set_tag,
+};
+use crate::projection::key::Key;
+use crate::projection::rows::DocumentRow;
+use crate::projection::{Table, events};
+use crate::query::{Reader, documents};
+use crate::record::event_type::TypeCode;
+use crate::record::{
+    Document, DocumentState, Record, RunEventsDeleted, RunState, RunStateSet, Space, SpacesWiped,
+    StatusFacet, Term,
+};
+use crate::sequence::Sequence;
+
+pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], now: f64) -> Result<Decision> {
+    let mut records = Vec::new();
+    let mut ids = Vec::new();
+    let mut next = state.head()?;
+    let mut here: Vec<(Space, &str, Sequence)> = Vec::new();
+    for document in new {
+        let known = match document.id {
+            Some(id) => documents::row(state, document.space, id)?.map(|_| id),
+            None if document.key.is_empty() => None,
+            None => match here
+                .iter()
+                .find(|(space, key, _)| *space == document.space && *key == document.key)
+            {
+                Some((_, _, id)) => Some(*id),
+                None => documents::by_key(state, document.space, &document.key)?,
+            },
+        };
+        let old = match known {
+            Some(id) => documents::load(state, document.space, id)?,
+            None => None,
+        };
+        match (document.put, known) {
+            (Put::Insert, Some(_)) => return Err(Error::AlreadyThere(document.key.clone())),
+            (Put::Update, None) => return Err(Error::NotThere(document.key.clone())),
+            (Put::InsertIfAbsent, Some(id)) => {
+                ids.push(id);
+                continue;
+            }
+            (Put::UpdateIfPresent, None) => continue,
+            _ => {}
+        }
+        let created = old
+            .as_ref()
+            .map_or(document.created.unwrap_or(now), |old| old.row.created);
+        let mut terms = document.terms.clone();
+        for term in &mut terms {
+            if term.name == Term::CREATED {
+                term.order = created;
+            }
+        }
+        if let (Some(id), Some(old)) = (known, &old)
+            && old.body == document.body
+            && old.row.terms == terms
+        {
+            ids.push(id);
+            continue;
+        }
+        next = next.next();
+        let id = known.unwrap_or(next);
+        if known.is_none() && !document.key.is_empty() {
+            here.push((document.space, &document.key, id));
+        }
+        ids.push(id);
+        let run = old.as_ref().and_then(|old| old.row.run.clone());
+        let key = old
+            .as_ref()
+            .map_or(document.key.as_str(), |old| old.row.key.as_str());
+        let record = Record::Document(Document {
+            timestamp: now,
+            space: document.space,
+            id: known.map_or(0, Sequence::get),
+            key,
+            created,
+            state: Some(DocumentState {
+                terms,
+                run,
+                body: &document.body,
+            }),
+        });
+        records.push(record.encode());
+    }
+    Ok(Decision {
+        records,
+        reply: Reply::Documents(ids),
+    })
+}
+
+/// Removes documents; those that are not there are passed over.
+pub(super) fn remove(
+    state: &Reader<'_>,
+    space: Space,
+    ids: &[Sequence],
+    now: f64,
+) -> Result<Decision> {
+    let mut records = Vec::new();
+    for id in ids {
+        if let Some(row) = documents::row(state, space, *id)? {
+            records.push(gone(space, *id, &row.key, row.created, now));
+        }
+    }
+    Ok(Decision {
+        records,
+        reply: Reply::Done,
+    })
+}
+
+fn gone(space: Space, id: Sequence, key: &str, created: f64, now: f64) -> Vec<u8> {
+    let document = Document {
+        timestamp: now,
+        space,
+        id: id.get(),
+        key,
+        created,
+        state: None,
+    };
+    Record::Document(document).encode()
+}
+
+/// Hides a run and all that belongs to it: its document, its events, its telemetry, its slots.
+pub(super) fn delete_run(state: &Reader<'_>, run_id: &str, now: f64) -> Result<Decision> {
+    let mut records = Vec::new();
+    for space in [Space::Run, Space::Telemetry] {
+        if let Some(id) = documents::by_key(state, space, run_id)?
+            && let Some(row) = documents::row(state, space, id)?
+        {
+            records.push(gone(space, id, &row.key, row.created, now));
+        }
+    }
+    if let Some(run) = state.run(run_id)? {
+        let mut rows = state.prefix(Table::RunEvents, &Key::new().number(run))?;
+        if rows.next().transpose()?.is_some() {
+            let deleted = RunEventsDeleted {
+                timestamp: now,
+                run_id: run_id.to_owned(),
+            };
+            records.push(Record::RunEventsDeleted(deleted).encode());
+        }
+    }
+    for record in super::decide_pools::free(state, run_id, None, now)? {
+        records.push(record.encode());
+    }
+    Ok(Decision {
+        records,
+        reply: Reply::Done,
+    })
+}
+
+/// Tells a run of a status event. Nothing changes where storing the event has done it: where the
+/// run's log holds it, and the run was neither finished nor younger than the event.
+///
+/// A finished run goes on to be told of another end, unless that is an older one: ends that two
+/// processes report come out the same, whoever is last.
+pub(super) fn handle_run_event(
+    state: &Reader<'_>,
+    run_id: &str,
+    event: &RunStatusEvent,
+    now: f64,
+) -> Result<Decision> {
+    let Some((id, row)) = run_row(state, run_id)? else {
+        return Ok(Decision::nothing());
+    };
+    if !may_have(&row, &event.status) {
+        return Ok(Decision::nothing());
+    }
+    let old = row.run_state();
+    if has_event(state, run_id, &event.event_type, event.timestamp)? {
+        let done = if FINISHED.contains(&old.status.as_str()) {
+            let newer = old.ended.is_none_or(|ended| {
+                let same_time = (event.timestamp - ended).abs() < SAME_TIME;
+                event.timestamp > ended && !same_time || same_time && event.status != old.status
+            });
+            !(event.ends && newer)
+        } else {
+            is_after_making(event.timestamp, row.created)
+        };
+        if done {
+            return Ok(Decision::nothing());
+        }
+    }
+    let facet = StatusFacet {
+        status: &event.status,
+        failure_reason: event.failure_reason.as_deref(),
+        starts: event.starts,
+        ends: event.ends,
+    };
+    let new = advanced(old.clone(), &facet, event.timestamp);
+    Ok(set_run_state(run_id, id, old, new, now))
+}
+
+/// Adds tags to a run.
+pub(super) fn add_run_tags(
+    state: &Reader<'_>,
+    run_id: &str,
+    tags: &[(String, String)],
+    now: f64,
+) -> Result<Decision> {
+    let Some((id, row)) = run_row(state, run_id)? else {
+        return Err(Error::NotThere(run_id.to_owned()));
+    };
+    let old = row.run_state();
+    let mut new = old.clone();
+    for (key, value) in tags {
+        set_tag(&mut new.tags, key, value);
+    }
+    new.updated = now;
+    Ok(set_run_state(run_id, id, old, new, now))
+}
+
+fn set_run_state(run_id: &str, id: Sequence, old: RunState, new: RunState, now: f64) -> Decision {
+    if old == new {
+        return Decision::nothing();
+    }
+    Decision::of(vec![Record::RunStateSet(RunStateSet {
+        timestamp: now,
+        run_id: run_id.to_owned(),
+        id: id.get(),
+        state: new,
+    })])
+}
+
+/// A run's document.
+fn run_row(state: &Reader<'_>, run_id: &str) -> Result<Option<(Sequence, DocumentRow)>> {
+    let Some(id) = documents::by_key(state, Space::Run, run_id)? else {
+        return Ok(None);
+    };
+    Ok(documents::row(state, Space::Run, id)?.map(|row| (id, row)))
+}
+
+/// Whether the run's log holds an event of this type and time.
+fn has_event(state: &Reader<'_>, run_id: &str, event_type: &str, timestamp: f64) -> Result<bool> {
+    let Some(run) = state.run(run_id)? else {
+        return Ok(false);
+    };
+    let prefix = Key::new()
+        .number(run)
+        .event_type(TypeCode::of(Some(event_type)));
+    for row in state.prefix_backward(Table::RunEvents, &prefix)? {
+        if (events::timestamp_of(row?.1) - timestamp).abs() < SAME_TIME {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Removes all documents of spaces.
+pub(super) fn wipe(state: &Reader<'_>, spaces: &[Space], now: f64) -> Result<Decision> {
+    for space in spaces {
+        if documents::count(state, *space, &documents::Find::default())? > 0 {
+            let wiped = SpacesWiped {
+                timestamp: now,
+                spaces: spaces.to_vec(),
+            };
+            return Ok(Decision::of(vec![Record::SpacesWiped(wiped)]));
+        }
+    }
+    Ok(Decision::nothing())
+}
