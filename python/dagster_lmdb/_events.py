@@ -342,8 +342,16 @@ class QueriesEvents(ReadsEventLog):
     ) -> EventRecordsResult:
         enforce_max_records_limit(limit)
         if isinstance(records_filter, AssetKey):
-            records_filter = AssetRecordsFilter(asset_key=records_filter)
-        events_filter = records_filter.to_event_records_filter(event_type, cursor, ascending)
+            # An AssetRecordsFilter takes a cursor at 0 for none.
+            before_cursor, after_cursor = EventRecordsFilter.get_cursor_params(cursor, ascending)
+            events_filter = EventRecordsFilter(
+                event_type,
+                asset_key=records_filter,
+                before_cursor=before_cursor,
+                after_cursor=after_cursor,
+            )
+        else:
+            events_filter = records_filter.to_event_records_filter(event_type, cursor, ascending)
         return self._fetch(events_filter, limit, cursor, ascending)
 
     def fetch_materializations(

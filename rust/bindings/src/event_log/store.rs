@@ -99,7 +99,7 @@ impl EventLog {
             records::records_after(reader, Sequence::new(after), run_id, limit, SCANNED)
         })?;
         let line = |l: records::RecordLine| {
-            let kind = l.kind.name();
+            let kind = l.kind;
             (
                 l.sequence.get(),
                 kind,

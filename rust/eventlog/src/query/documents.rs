@@ -215,7 +215,7 @@ fn candidates<'t>(reader: &Reader<'t>, space: Space, find: &Find) -> Result<Cand
         .into_iter()
         .map(|value| keys::unordered(space, name, value))
         .collect();
-    let merged = super::events::Merge::new(
+    let merged = super::merge::Merge::new(
         reader,
         Table::DocumentTerms,
         prefixes,

@@ -1,8 +1,8 @@
 //! Events: by run, by type, by asset and partition, by job, and across runs.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::merge::Merge;
 use super::reader::{Bounds, Reader, open_record};
 use crate::error::Result;
 use crate::projection::events::timestamp_of;
@@ -11,7 +11,6 @@ use crate::projection::{Table, assets, events, rows};
 use crate::record::event_type::{TypeCode, names};
 use crate::record::{Event, Kind, Record, open_frame};
 use crate::sequence::Sequence;
-use crate::store::lmdb::Range;
 
 /// An event copied out of a snapshot.
 #[derive(Debug, Clone)]
@@ -553,62 +552,4 @@ fn run_sequences(reader: &Reader<'_>, query: &TypedEvents, run_id: &str) -> Resu
         }
     }
     Ok(found)
-}
-
-/// Several runs of keys that end in a sequence, merged in the order of the sequences, each once.
-pub(super) struct Merge<'t> {
-    ranges: Vec<Range<'t>>,
-    heads: BinaryHeap<(Reverse<u64>, usize, &'t [u8])>,
-    ascending: bool,
-    last: Option<Sequence>,
-}
-
-impl<'t> Merge<'t> {
-    pub(super) fn new(
-        reader: &Reader<'t>,
-        table: Table,
-        prefixes: impl IntoIterator<Item = Key>,
-        bounds: Bounds,
-        ascending: bool,
-    ) -> Result<Self> {
-        let mut merge = Self {
-            ranges: Vec::new(),
-            heads: BinaryHeap::new(),
-            ascending,
-            last: None,
-        };
-        for (index, prefix) in prefixes.into_iter().enumerate() {
-            merge
-                .ranges
-                .push(reader.sequences(table, &prefix, bounds, ascending)?);
-            merge.advance(index)?;
-        }
-        Ok(merge)
-    }
-
-    fn advance(&mut self, index: usize) -> Result<()> {
-        if let Some((key, value)) = self.ranges[index].next().transpose()? {
-            let sequence = Sequence::from_key_end(key).get();
-            let order = if self.ascending { sequence } else { !sequence };
-            self.heads.push((Reverse(order), index, value));
-        }
-        Ok(())
-    }
-}
-
-impl<'t> Iterator for Merge<'t> {
-    type Item = Result<(Sequence, &'t [u8])>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let (Reverse(order), index, value) = self.heads.pop()?;
-            if let Err(error) = self.advance(index) {
-                return Some(Err(error));
-            }
-            let sequence = Sequence::new(if self.ascending { order } else { !order });
-            if self.last.replace(sequence) != Some(sequence) {
-                return Some(Ok((sequence, value)));
-            }
-        }
-    }
 }

@@ -8,6 +8,7 @@ pub mod checks;
 pub mod documents;
 pub mod dynamic_partitions;
 pub mod events;
+mod merge;
 pub mod partitions;
 pub mod pools;
 mod reader;

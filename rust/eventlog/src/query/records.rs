@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::reader::{Reader, open_record};
-use crate::error::Result;
-use crate::record::{Event, Kind, Record, Space};
+use crate::error::{Error, Result};
+use crate::record::{Event, Record, Space};
 use crate::sequence::Sequence;
 use crate::value::{ShapeSource, to_packed_json};
 
@@ -13,7 +13,8 @@ use crate::value::{ShapeSource, to_packed_json};
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordLine {
     pub sequence: Sequence,
-    pub kind: Kind,
+    /// Name of the record's kind; `damaged` for one whose bytes are not what was written.
+    pub kind: &'static str,
     pub timestamp: Option<f64>,
     pub run_id: Option<String>,
     pub event_type: Option<String>,
@@ -46,23 +47,43 @@ pub fn records_after(
             break;
         }
         at = Sequence::from_key_end(key);
-        let record = open_record(at, frame)?;
-        let mut line = line_of(at, &record);
-        if run_id.is_none_or(|run_id| line.run_id.as_deref() == Some(run_id)) {
-            if let (Record::Event(event), None) = (&record, &line.subject) {
-                line.subject = message_of(event, &shapes);
+        match open_record(at, frame) {
+            // Whose record it was is part of what is damaged.
+            Err(error) => found.push(damaged_line(at, &error)),
+            Ok(record) => {
+                let mut line = line_of(at, &record);
+                if run_id.is_none_or(|run_id| line.run_id.as_deref() == Some(run_id)) {
+                    if let (Record::Event(event), None) = (&record, &line.subject) {
+                        line.subject = message_of(event, &shapes);
+                    }
+                    found.push(line);
+                }
             }
-            found.push(line);
         }
         row = cursor.next()?;
     }
     Ok((found, at))
 }
 
+/// Kind of a line whose record does not open.
+const DAMAGED: &str = "damaged";
+
+fn damaged_line(sequence: Sequence, error: &Error) -> RecordLine {
+    RecordLine {
+        sequence,
+        kind: DAMAGED,
+        timestamp: None,
+        run_id: None,
+        event_type: None,
+        step_key: None,
+        subject: Some(error.to_string()),
+    }
+}
+
 fn line_of(sequence: Sequence, record: &Record<'_>) -> RecordLine {
     let mut line = RecordLine {
         sequence,
-        kind: record.kind(),
+        kind: record.kind().name(),
         timestamp: None,
         run_id: None,
         event_type: None,

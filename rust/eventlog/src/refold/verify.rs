@@ -3,7 +3,7 @@
 use super::Progress;
 use super::compare::compare;
 use super::scratch::Scratch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::scan;
 use crate::projection::fold;
 use crate::query::{Reader, open_record};
@@ -91,7 +91,15 @@ impl Refold<'_> {
                 let folded =
                     open_record(sequence, frame).and_then(|record| fold(target, sequence, &record));
                 if let Err(error) = folded {
-                    self.damaged.push(format!("record {sequence}: {error}"));
+                    self.damaged.push(match error {
+                        Error::DamagedRecord {
+                            sequence: at,
+                            reason,
+                        } => {
+                            format!("record {at}: {reason}")
+                        }
+                        error => format!("record {sequence}: {error}"),
+                    });
                 }
             }
             Ok(())

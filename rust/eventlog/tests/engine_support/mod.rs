@@ -212,7 +212,13 @@ pub fn kinds_after(log: &EventLog, after: u64) -> Vec<Kind> {
     for (place, line) in lines.iter().enumerate() {
         assert_eq!(line.sequence.get(), after + 1 + place as u64);
     }
-    lines.into_iter().map(|line| line.kind).collect()
+    let named = |name| {
+        Kind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .unwrap()
+    };
+    lines.into_iter().map(|line| named(line.kind)).collect()
 }
 
 /// Sequences of the records of a kind.
