@@ -120,7 +120,7 @@ probes = st.builds(
     limit=st.sampled_from([None, 1, 2, 5]),
     ascending=st.booleans(),
     sharded=st.booleans(),
-    cursor=st.sampled_from(["none", "offset", "id"]),
+    cursor=st.sampled_from(["none", "integer", "offset", "id"]),
     partition=some_partition,
     statuses=st.lists(
         st.sampled_from(["PLANNED", "SUCCEEDED", "FAILED"]), max_size=2, unique=True
@@ -362,12 +362,20 @@ class EventLogMachine(RuleBasedStateMachine):
 
     # The log under the history
 
-    @rule(by=st.integers(0, 3), share=st.sampled_from([2, 3, 1]), place=st.integers(0, 2))
-    def husk(self, by: int, share: int, place: int) -> None:
-        """Removes what may go among every second or third record, or all."""
+    @rule(
+        by=st.integers(0, 3),
+        run=st.none() | any_run,
+        share=st.sampled_from([2, 3, 1]),
+        place=st.integers(0, 2),
+    )
+    def husk(self, by: int, share: int, place: int, run: str | None = None) -> None:
+        """Removes what may go among every second or third record, or all; a run's first, if any."""
+        if run is not None:
+            self.delete_events(by, run, 0)
         kinds = {line[0]: line[1] for line in self.storage._log.tail(limit=1_000_000)[0]}
         asked = [number for number, kind in kinds.items() if kind != "shape_defined"]
         self.husk_of(by, asked[place % share :: share])
+        self.verify(by)
 
     def husk_of(self, by: int, asked: list[int]) -> list[int]:
         kinds = {line[0]: line[1] for line in self.storage._log.tail(limit=1_000_000)[0]}

@@ -5,7 +5,7 @@ plain values that compare. ``Probe`` holds the arguments, which mean to each que
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -77,6 +77,7 @@ class Probe:
             return None
         return {
             "none": None,
+            "integer": None,
             "offset": EventLogCursor.from_offset(self.after).to_string(),
             "id": EventLogCursor.from_storage_id(self.after).to_string(),
         }[self.cursor]
@@ -168,12 +169,20 @@ def records_for_run(storage: LmdbEventLogStorage, probe: Probe) -> Any:
     return pairs(found.records), found.cursor, found.has_more
 
 
-@question(lambda history, probe: [s.entry for s in _run_page(history, probe, probe.types[:1])])
+def _true_logs(history: History, probe: Probe) -> Any:
+    found = _run_page(history, probe, probe.types[:1])
+    if probe.cursor == "integer" and probe.after is not None:
+        # The offset of the last one seen.
+        everything = _run_page(history, replace(probe, limit=None), probe.types[:1])
+        found = cut(everything[max(probe.after + 1, 0) :], probe.limit)
+    return [stored.entry for stored in found]
+
+
+@question(_true_logs)
 def logs_for_run(storage: LmdbEventLogStorage, probe: Probe) -> Any:
     of_type = probe.types[0] if probe.types else None
-    return storage.get_logs_for_run(
-        probe.run, probe.cursor_text(), of_type, probe.limit, probe.ascending
-    )
+    cursor = probe.after if probe.cursor == "integer" else probe.cursor_text()
+    return storage.get_logs_for_run(probe.run, cursor, of_type, probe.limit, probe.ascending)
 
 
 def _true_stats(history: History, probe: Probe) -> Any:

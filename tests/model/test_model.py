@@ -14,7 +14,7 @@ _EXAMPLES = os.environ.get("MODEL_EXAMPLES")
 
 TestEventLog = EventLogMachine.TestCase
 TestEventLog.settings = settings(
-    max_examples=int(_EXAMPLES or 80),
+    max_examples=int(_EXAMPLES or 70),
     stateful_step_count=int(os.environ.get("MODEL_STEPS", 30)),
     derandomize=_EXAMPLES is None,
     database=None,
@@ -23,3 +23,5 @@ TestEventLog.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestEventLog = pytest.mark.timeout(0 if _EXAMPLES else 300)(TestEventLog)
+# An integer cursor warns each time.
+TestEventLog = pytest.mark.filterwarnings("ignore:Integer cursor values")(TestEventLog)
