@@ -9,10 +9,12 @@ A command that raises one of these has stored nothing. All of them are subclasse
 - the room: ``MapFullError`` (``dagster-lmdb resize``), ``ReadersFullError``, ``DiskFullError``,
   ``DiskFailedError``
 - the content: ``DamagedStoreError``, ``DamagedRecordError``, ``UndecodableEventError``
-- the command: ``DuplicatePlannedCheckError``, ``RebuildRunningError``
+- the command: ``AlreadyThereError``, ``NotThereError``, ``DuplicatePlannedCheckError``,
+  ``RebuildRunningError``
 """
 
 from dagster_lmdb._core import (
+    AlreadyThereError,
     DamagedRecordError,
     DamagedStoreError,
     DiskFailedError,
@@ -25,6 +27,7 @@ from dagster_lmdb._core import (
     MapFullError,
     NetworkFileSystemError,
     NotAStoreError,
+    NotThereError,
     OtherPidNamespaceError,
     ReadersFullError,
     RebuildRunningError,
@@ -33,6 +36,7 @@ from dagster_lmdb._core import (
 )
 
 __all__ = [
+    "AlreadyThereError",
     "DamagedRecordError",
     "DamagedStoreError",
     "DiskFailedError",
@@ -45,6 +49,7 @@ __all__ = [
     "MapFullError",
     "NetworkFileSystemError",
     "NotAStoreError",
+    "NotThereError",
     "OtherPidNamespaceError",
     "ReadersFullError",
     "RebuildRunningError",

@@ -11,7 +11,7 @@ import msgpack
 
 EVENT = 2
 #: Place of the body among an event's fields.
-BODY = -1
+BODY = 8
 
 
 def crc32c(data: bytes) -> int:

@@ -28,7 +28,9 @@ from dagster_shared.serdes.errors import SerializationError
 import dagster_lmdb.errors
 from dagster_lmdb import LmdbEventLogStorage, _core
 from dagster_lmdb._core import FOLD_VERSION, FORMAT_VERSION, EventLog
+from dagster_lmdb._rows import Put
 from dagster_lmdb.errors import (
+    AlreadyThereError,
     DamagedRecordError,
     DamagedStoreError,
     DiskFailedError,
@@ -41,6 +43,7 @@ from dagster_lmdb.errors import (
     MapFullError,
     NetworkFileSystemError,
     NotAStoreError,
+    NotThereError,
     OtherPidNamespaceError,
     ReadersFullError,
     RebuildRunningError,
@@ -619,6 +622,36 @@ def test_an_event_that_does_not_decode_is_named(
 
 
 # The command
+
+
+@of(AlreadyThereError, NotThereError)
+def test_documents_that_are_there_or_are_not(storage: LmdbEventLogStorage) -> None:
+    log = storage._log
+
+    def put(how: Put | list[Put], *keys: str) -> list[int]:
+        return log.put_documents(
+            "cursor_value", [(None, key, None, [], "a") for key in keys], how, 1
+        )
+
+    [there] = put("insert", "there")
+    before = log.stat()["head"]
+    with pytest.raises(AlreadyThereError, match="there"):
+        put("insert", "new", "there")
+    with pytest.raises(NotThereError, match="new"):
+        put("update", "there", "new")
+    with pytest.raises(NotThereError, match="a run"):
+        log.add_run_tags("a run", [("a", "b")], 1)
+    assert log.stat()["head"] == before
+    assert put("update_if_present", "new", "there") == [there]
+    assert put(["insert_if_absent", "upsert"], "there", "there") == [there, there]
+    assert log.stat()["head"] == before
+    with pytest.raises(ValueError, match="ways to put"):
+        put(["insert"], "one", "two")
+    with pytest.raises(ValueError, match="nothing"):
+        log.put_documents("nothing", [], "insert", 1)
+    with pytest.raises(ValueError, match="nothing"):
+        log.put_documents("run", [], "nothing", 1)  # type: ignore[arg-type]
+    assert log.verify().differences == []
 
 
 def unserializable() -> EventLogEntry:
