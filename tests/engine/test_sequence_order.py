@@ -6,6 +6,7 @@ commit, where a cursor skips events.
 
 import os
 import random
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 from dagster import EventLogEntry
 
 from dagster_lmdb import LmdbEventLogStorage
-from engine.children import Script, fork, join
+from engine.children import PATIENCE, Script, fork, join
 from engine.events import line, materialization
 
 WRITERS = 4
@@ -194,7 +195,11 @@ def test_writers_that_are_killed_lose_and_double_nothing(
         writers = [
             begin_forked(storage, writer, endless(round_ * 1_000_000)) for writer in range(1, 3)
         ]
-        time.sleep(dice.uniform(0.005, 0.06))
+        if round_ % 2:
+            # Well into its work; in the other rounds wherever it is, be it at the very first.
+            for _, pipe in writers:
+                assert select.select([pipe], [], [], PATIENCE)[0]
+        time.sleep(dice.uniform(0, 0.06))
         tail.look()
         for pid, _ in writers:
             os.kill(pid, signal.SIGKILL)
@@ -206,7 +211,7 @@ def test_writers_that_are_killed_lose_and_double_nothing(
     told.extend(told_on(survivor[1]))
     stored = batches(tail.finish())
     assert sum(writer == "0" for writer, *_ in told) == 150
-    assert sum(writer != "0" for writer, *_ in told) > 24
+    assert sum(writer != "0" for writer, *_ in told) >= 12
 
     for writer, number, count, _, _ in told:
         assert len(stored[writer, number][1]) == count, "what was acknowledged is there, once"

@@ -31,7 +31,7 @@ def test_a_deleted_limit_leaves_the_same_pool_whichever_steps_are_husks(
     state: EventLogMachine,
 ) -> None:
     state.limit(0, "pool-1", 1, 0)
-    state.claim(0, "pool-1", "run-1", ["step-1"], 0, 0)
+    state.claim(0, "pool-1", "run-1", "step-1", 0, 0)
     state.limit(0, "pool-1", None, 0)
     state.husk(0, 1, 0)
     state.verify()

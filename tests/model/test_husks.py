@@ -79,7 +79,7 @@ def test_everything_goes_after_the_log_is_wiped_but_what_says_so(state: EventLog
     state.store(0, [line("run-1"), materialized("run-1"), planned("run-1", "p", "q")], 0)
     state.add_partitions(0, "letters", ["k1"])
     state.limit(0, "pool-1", 1, 0)
-    state.claim(0, "pool-1", "run-1", ["step-1"], 0, 0)
+    state.claim(0, "pool-1", "run-1", "step-1", 0, 0)
     before = set(records(state))
     state.wipe(0, 0)
     assert set(husk_all(state)) == before
@@ -146,9 +146,10 @@ def test_a_pool_without_a_limit_keeps_the_record_that_says_so(state: EventLogMac
 
 def test_a_step_keeps_its_last_state(state: EventLogMachine) -> None:
     state.limit(0, "pool-1", 1, 0)
-    state.claim(0, "pool-1", "run-1", ["step-1", "step-2"], 0, 0)
+    state.claim(0, "pool-1", "run-1", "step-1", 0, 0)
+    state.claim(0, "pool-1", "run-1", "step-2", 0, 0)
     state.free(0, "run-1", "step-1", 3)
-    state.claim(0, "pool-1", "run-1", ["step-2"], 0, 4)
+    state.claim(0, "pool-1", "run-1", "step-2", 0, 4)
     steps = records(state, "pool_step")
     # step-1: in, out; step-2: in, assigned, claimed.
     assert len(steps) == 5
@@ -219,8 +220,9 @@ def story() -> Iterator[EventLogMachine]:
     machine.add_partitions(0, "letters", ["k1", "k3"])
     for limit in (1, 2, None, 1):
         machine.limit(0, "pool-1", limit, 0)
-        machine.claim(0, "pool-1", "run-1", ["step-1", "step-2"], 0, 0)
-        machine.claim(0, "pool-1", "run-2", ["step-1"], 1, 0)
+        machine.claim(0, "pool-1", "run-1", "step-1", 0, 0)
+        machine.claim(0, "pool-1", "run-1", "step-2", 0, 0)
+        machine.claim(0, "pool-1", "run-2", "step-1", 1, 0)
     machine.wipe_partitions(0, A, ("p",), 0)
     machine.delete_events(0, "run-1", 2)
     machine.store(0, [materialized("run-1", partition="x"), planned("run-1", "q")], 3)

@@ -14,7 +14,7 @@ _EXAMPLES = os.environ.get("MODEL_EXAMPLES")
 
 TestEventLog = EventLogMachine.TestCase
 TestEventLog.settings = settings(
-    max_examples=int(_EXAMPLES or 70),
+    max_examples=int(_EXAMPLES or 50),
     stateful_step_count=int(os.environ.get("MODEL_STEPS", 30)),
     derandomize=_EXAMPLES is None,
     database=None,
