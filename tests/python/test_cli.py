@@ -97,7 +97,13 @@ def test_tail_follows_until_it_is_interrupted(
     store: Path, storage: LmdbEventLogStorage, run_id: str
 ) -> None:
     command = [sys.executable, "-m", "dagster_lmdb", "tail", str(store), "-f", "-n", "1", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    # What starts the tests may ignore the signal, and a program that it starts inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with started as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["event"]["user_message"] == "elsewhere"
         storage.store_event(log_line(run_id, "later"))
