@@ -4,6 +4,7 @@ A script's process has ``tell``, which says a line, and ``listen``, which waits 
 has ``hear`` and ``say`` for the other ends.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -26,6 +27,8 @@ from dagster_lmdb._core import EventLog, LmdbStoreError
 from engine.events import event, line, materialization
 directory, arguments = sys.argv[1], sys.argv[2:]
 """
+
+_PR_SET_PDEATHSIG = 1
 
 #: Seconds that a process may take; far more than it does.
 PATIENCE = 60.0
@@ -97,12 +100,13 @@ def said(directory: Path, script: str, *arguments: str, **options: Any) -> list[
 
 
 def fork(work: Callable[[], None]) -> int:
-    """Does ``work`` in a child; its pid."""
+    """Does ``work`` in a child, which does not outlive this process; its pid."""
     pid = os.fork()
     if pid:
         return pid
     code = 1
     try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         work()
         code = 0

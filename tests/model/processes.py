@@ -1,6 +1,7 @@
 """Processes that hold a storage and do what they are asked over a pipe."""
 
 import multiprocessing
+import os
 import signal
 import traceback
 from multiprocessing.connection import Connection
@@ -14,10 +15,14 @@ from model.drafts import Act
 def serve(pipe: Connection, storage: LmdbEventLogStorage | None) -> None:
     """Does one act after the other; a directory instead of an act is the store to go on with.
 
-    None is the end.
+    None is the end, and so is that of the process that asks.
     """
+    asking = os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
+        while not pipe.poll(1):
+            if os.getppid() != asking:
+                return
         try:
             asked = pipe.recv()
         except EOFError:
