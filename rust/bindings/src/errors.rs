@@ -131,7 +131,7 @@ pub fn to_py(error: Error) -> PyErr {
         Error::OtherPidNamespace { .. } => OtherPidNamespaceError::new_err(text),
         Error::Permission { .. } => StorePermissionError::new_err(text),
         Error::DiskFull { .. } => DiskFullError::new_err(text),
-        Error::DiskFailed { .. } => DiskFailedError::new_err(text),
+        Error::DiskFailed { .. } | Error::DiskLost { .. } => DiskFailedError::new_err(text),
         Error::Incompatible { .. } => IncompatibleHostError::new_err(text),
         Error::MapFull { .. } => MapFullError::new_err(text),
         Error::ReadersFull { .. } => ReadersFullError::new_err(text),

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::command::{Command, Reply};
-use crate::commit::{apply, cached_status_key};
+use crate::commit::{SCHEMA, apply, cached_status_key};
 use crate::error::{Error, Result};
 use crate::log::husk::husk_of;
 use crate::projection::key::Key;
-use crate::projection::{SCHEMA, Table, rows};
+use crate::projection::{Table, rows};
 use crate::query::{Reader, open_record};
 use crate::record::{Record, seal_frame};
 use crate::refold::{self, Progress, Verification};

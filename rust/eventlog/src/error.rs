@@ -84,6 +84,12 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// The disk took pages and failed to write them.
+    #[error(
+        "the disk of {path} failed to write what it had taken; nothing more is stored; end every process that has the store open, see the system's log for the disk, and start again: opening restores all commits from the journal"
+    )]
+    DiskLost { path: PathBuf },
+
     /// The map is full.
     #[error(
         "the store {path} has filled its map of {map_size} bytes; nothing was stored; run: dagster-lmdb resize {path} --map-size SIZE"

@@ -10,7 +10,7 @@ use engine_support::{
 };
 use eventlog::EventLog;
 use eventlog::error::Error;
-use eventlog::projection::{SCHEMA, Table};
+use eventlog::projection::{TABLES, Table};
 use eventlog::store::{Outcome, Transaction};
 
 const A: &str = r#"["a"]"#;
@@ -264,7 +264,7 @@ fn both_sets_take_turns_and_the_old_one_is_emptied() {
         assert_eq!(live(&log), 1 - before);
         let left = log.store().read(|snapshot| {
             let old = &snapshot.trees().sets[usize::from(before)];
-            assert_eq!(old.len(), SCHEMA.tables.len());
+            assert_eq!(old.len(), TABLES.len());
             let mut left = 0;
             for tree in old {
                 left += snapshot.view().stat(*tree)?.entries;

@@ -123,7 +123,7 @@ fn racing_creators_agree_on_one_store() {
         assert_eq!(rows(&store.unwrap()).unwrap().len(), PROCESSES);
         assert_eq!(
             listing(&directory),
-            ["data.mdb", "lock.mdb", "pidns", "queue"]
+            ["data.mdb", "journal", "lock.mdb", "pidns", "queue"]
         );
     }
 }

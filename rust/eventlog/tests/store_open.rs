@@ -77,7 +77,7 @@ fn a_store_is_private_to_its_owner() {
     assert_eq!(mode(&directory), 0o700);
     assert_eq!(
         listing(&directory),
-        ["data.mdb", "lock.mdb", "pidns", "queue"]
+        ["data.mdb", "journal", "lock.mdb", "pidns", "queue"]
     );
     for name in ["data.mdb", "lock.mdb", "queue"] {
         assert_eq!(mode(&directory.join(name)), 0o600, "{name}");
@@ -146,7 +146,6 @@ fn a_data_file_of_another_program_is_refused_and_left_as_it_was() {
                 map_size: 1 << 20,
                 max_readers: 8,
                 max_trees: 4,
-                relaxed: false,
                 scratch: false,
                 read_only: false,
                 no_lock: false,
@@ -154,7 +153,7 @@ fn a_data_file_of_another_program_is_refused_and_left_as_it_was() {
         )
         .unwrap();
         for _ in 0..trees {
-            let mut writing = environment.write(false).unwrap();
+            let mut writing = environment.write().unwrap();
             let tree = writing.create_tree("meta").unwrap();
             writing.put(tree, b"other", b"row").unwrap();
             writing.commit().unwrap();
@@ -278,6 +277,7 @@ fn a_store_of_another_version_is_refused_at_opening_and_in_mid_life() {
     static NEWER: Schema = Schema {
         fold_version: 4,
         tables: &["runs", "tags", "assets"],
+        redo: |_, _| Ok(()),
     };
     let (directory, store) = new_store();
     let open = |schema| Store::open(directory.path(), schema, &OpenOptions::default());

@@ -1,6 +1,17 @@
 //! From a command to a commit: decide, append, fold, all in one write transaction.
 
 mod apply;
+mod redo;
 
 pub use apply::apply;
 pub(crate) use apply::cached_status_key;
+
+use crate::projection::{FOLD_VERSION, TABLES};
+use crate::store::Schema;
+
+/// What an event log asks of its store.
+pub static SCHEMA: Schema = Schema {
+    fold_version: FOLD_VERSION,
+    tables: TABLES,
+    redo: redo::redo,
+};

@@ -17,5 +17,5 @@ mod tables;
 mod target;
 
 pub use fold::fold;
-pub use tables::{FOLD_VERSION, SCHEMA, Table};
+pub use tables::{FOLD_VERSION, TABLES, Table};
 pub use target::{LogSource, Target};

@@ -24,8 +24,6 @@
 //! A log or step event touches `run_events` and `type_events`; a materialization `asset_events` and
 //! `asset_partitions` as well.
 
-use crate::store::Schema;
-
 /// Version of the fold: of what rows a log gives. Rows of another version are refolded.
 pub const FOLD_VERSION: u32 = 1;
 
@@ -88,29 +86,26 @@ impl Table {
 
     /// The table's name, which its tree carries after the set's.
     pub const fn name(self) -> &'static str {
-        SCHEMA.tables[self as usize]
+        TABLES[self as usize]
     }
 }
 
-/// The trees that the store opens for a projection set.
-pub static SCHEMA: Schema = Schema {
-    fold_version: FOLD_VERSION,
-    tables: &[
-        "shapes",
-        "runs",
-        "run_events",
-        "type_events",
-        "status_changes",
-        "assets",
-        "asset_events",
-        "asset_partitions",
-        "check_names",
-        "checks",
-        "dynamic_partitions",
-        "pools",
-        "documents",
-        "document_keys",
-        "document_terms",
-        "document_counts",
-    ],
-};
+/// Their names, in the order of [`Table`].
+pub const TABLES: &[&str] = &[
+    "shapes",
+    "runs",
+    "run_events",
+    "type_events",
+    "status_changes",
+    "assets",
+    "asset_events",
+    "asset_partitions",
+    "check_names",
+    "checks",
+    "dynamic_partitions",
+    "pools",
+    "documents",
+    "document_keys",
+    "document_terms",
+    "document_counts",
+];

@@ -5,7 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::error::{Error, Result};
-use crate::projection::{SCHEMA, Target};
+use crate::projection::{TABLES, Target};
 use crate::query::Reader;
 use crate::store::lmdb::{Environment, EnvironmentOptions, Tree, View};
 
@@ -36,16 +36,14 @@ impl Scratch {
         let options = EnvironmentOptions {
             map_size: MAP_SIZE,
             max_readers: 8,
-            max_trees: SCHEMA.tables.len() as u32,
-            relaxed: false,
+            max_trees: TABLES.len() as u32,
             scratch: true,
             read_only: false,
             no_lock: false,
         };
         let environment = Environment::open(directory.path(), &options)?;
-        let mut transaction = environment.write(false)?;
-        let trees = SCHEMA
-            .tables
+        let mut transaction = environment.write()?;
+        let trees = TABLES
             .iter()
             .map(|name| transaction.create_tree(name))
             .collect::<std::result::Result<Vec<_>, _>>()?;
@@ -64,7 +62,7 @@ impl Scratch {
         log: Tree,
         fold: impl FnOnce(&mut Target<'_, '_>) -> Result<R>,
     ) -> Result<R> {
-        let mut transaction = self.environment.write(false)?;
+        let mut transaction = self.environment.write()?;
         let source = crate::projection::LogSource::Other(view, log);
         let result = fold(&mut Target::new(&mut transaction, &self.trees, source))?;
         transaction.commit()?;

@@ -46,7 +46,6 @@ pub fn open(
             map_size,
             max_readers,
             max_trees: FIXED.len() as u32 + 2 * schema.tables.len() as u32 + SPARE_TREES,
-            relaxed: false,
             scratch: false,
             read_only: false,
             no_lock: false,
@@ -83,7 +82,6 @@ pub fn holds_meta_row(directory: &Path) -> Result<bool> {
             map_size: 0,
             max_readers: 1,
             max_trees: 1,
-            relaxed: false,
             scratch: false,
             read_only: true,
             no_lock: true,
@@ -176,7 +174,7 @@ pub fn complete(
     check: impl FnOnce(&Meta) -> Result<()>,
 ) -> Result<(Trees, Meta)> {
     let failed = |error| failed(directory, Some(environment), error);
-    let mut writing = environment.write(false).map_err(failed)?;
+    let mut writing = environment.write().map_err(failed)?;
     let trees = open_trees(schema, |name| writing.create_tree(name).map(Some))
         .map_err(failed)?
         .expect("every tree is made");

@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 
 use super::environment::{self, DATA, DRAFT, LOCK};
+use super::journal;
 use super::namespace;
 use super::pages;
 use super::queue;
@@ -44,6 +45,9 @@ fn judge(directory: &Path, queue: queue::Found, create: bool) -> Result<()> {
     let data = open_data(directory).map_err(io)?;
     match (queue, data) {
         (queue::Found::Foreign, _) => Err(foreign(directory, "file named queue")),
+        // A power cut may have taken the queue's content, and a mixture of the data file's pages is
+        // not looked at before it is undone. The journal is begun once the store is made.
+        (_, Some(_)) if journal::has_base(directory).map_err(io)? => Ok(()),
         (queue::Found::Ours { complete: true }, Some(_)) => Ok(()),
         (queue::Found::Ours { complete: true }, None) => damaged(directory, "data.mdb is gone"),
         // Who makes a store makes the queue first, so a data file beside it is the store's.

@@ -55,8 +55,6 @@ pub struct EnvironmentOptions {
     pub max_readers: u32,
     /// Named trees.
     pub max_trees: u32,
-    /// `MDB_NOMETASYNC`: the last commit may be lost at a power cut; nothing is corrupted.
-    pub relaxed: bool,
     /// `MDB_NOSYNC`: for scratch environments that nobody keeps.
     pub scratch: bool,
     /// `MDB_RDONLY`.
@@ -115,9 +113,6 @@ impl Environment {
         check("mdb_env_create", unsafe { ffi::mdb_env_create(&mut raw) })?;
         let environment = Self { raw };
         let mut flags = ffi::MDB_NOTLS | ffi::MDB_NORDAHEAD;
-        if options.relaxed {
-            flags |= ffi::MDB_NOMETASYNC;
-        }
         if options.scratch {
             flags |= ffi::MDB_NOSYNC;
         }
@@ -172,13 +167,10 @@ impl Environment {
     }
 
     /// Begins the write transaction, waiting for LMDB's writer lock.
-    ///
-    /// `relaxed` commits without flushing the meta page (`MDB_NOMETASYNC`).
-    pub fn write(&self, relaxed: bool) -> Result<WriteTransaction<'_>> {
+    pub fn write(&self) -> Result<WriteTransaction<'_>> {
         let mut raw = ptr::null_mut();
-        let flags = if relaxed { ffi::MDB_NOMETASYNC } else { 0 };
         // SAFETY: `self.raw` is open; a null parent is allowed.
-        let code = unsafe { ffi::mdb_txn_begin(self.raw, ptr::null_mut(), flags, &mut raw) };
+        let code = unsafe { ffi::mdb_txn_begin(self.raw, ptr::null_mut(), 0, &mut raw) };
         check("mdb_txn_begin", code)?;
         Ok(WriteTransaction {
             raw,
@@ -238,7 +230,7 @@ impl Environment {
         Ok(descriptor)
     }
 
-    /// Flushes what relaxed commits left unflushed.
+    /// Flushes what unflushed commits left.
     pub fn sync(&self) -> Result<()> {
         // SAFETY: `self.raw` is open.
         check("mdb_env_sync", unsafe { ffi::mdb_env_sync(self.raw, 1) })
@@ -280,6 +272,25 @@ impl ReadTransaction<'_> {
     pub fn id(&self) -> usize {
         // SAFETY: the transaction is live.
         unsafe { ffi::mdb_txn_id(self.raw) }
+    }
+
+    /// Numbers of the pages that the commits after `transaction` freed, as LMDB's tree of free pages
+    /// lists them. O(their number).
+    pub fn freed_after(&self, transaction: usize) -> Result<Vec<u64>> {
+        /// The tree of free pages: transaction to a count and that many page numbers.
+        const FREE_PAGES: Tree = Tree(0);
+        let mut freed = Vec::new();
+        let mut cursor = self.view().cursor(FREE_PAGES)?;
+        let mut row = cursor.seek(&(transaction + 1).to_ne_bytes())?;
+        while let Some((_, list)) = row {
+            let mut numbers = list
+                .chunks_exact(size_of::<usize>())
+                .map(|number| usize::from_ne_bytes(number.try_into().expect("a page number")));
+            let count = numbers.next().unwrap_or(0);
+            freed.extend(numbers.take(count).map(|number| number as u64));
+            row = cursor.next()?;
+        }
+        Ok(freed)
     }
 
     /// Commits a read transaction, which publishes the trees it opened to the environment.
@@ -365,6 +376,19 @@ impl WriteTransaction<'_> {
         std::mem::forget(self);
         // SAFETY: `raw` is live and, `self` being forgotten, ended exactly once.
         check("mdb_txn_commit", unsafe { ffi::mdb_txn_commit(raw) })
+    }
+
+    /// Makes the changes visible, all or none, and flushes nothing (`MDB_NOSYNC`): after a power cut
+    /// the file may hold any part of them, so the caller can undo and redo them.
+    pub fn commit_unflushed(self) -> Result<()> {
+        // SAFETY: the transaction is live, and its environment open. Only the thread with the write
+        // transaction changes the flags, and only readers, which ask for others, see them meanwhile.
+        let environment = unsafe { ffi::mdb_txn_env(self.raw) };
+        let unflushed = |on| unsafe { ffi::mdb_env_set_flags(environment, ffi::MDB_NOSYNC, on) };
+        check("mdb_env_set_flags", unflushed(1))?;
+        let committed = self.commit();
+        check("mdb_env_set_flags", unflushed(0))?;
+        committed
     }
 }
 

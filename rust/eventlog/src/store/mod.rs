@@ -4,6 +4,7 @@ mod environment;
 mod filesystem;
 mod gate;
 mod inspect;
+mod journal;
 pub mod lmdb;
 mod lmdb_error;
 mod meta;
@@ -14,9 +15,9 @@ mod os;
 mod pages;
 mod queue;
 mod range;
+mod recovery;
 mod refusal;
 mod registry;
-mod room;
 #[allow(clippy::module_inception)]
 mod store;
 mod transaction;

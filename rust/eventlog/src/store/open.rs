@@ -18,8 +18,10 @@ use super::meta::{Durability, Meta};
 use super::namespace::{self, Entered, Presence};
 use super::opened::Opened;
 use super::queue::{self, Queue, QueueError};
+use super::recovery;
 use super::refusal::{damaged, not_a_store, not_locked, refused};
 use super::registry::Key;
+use super::transaction::Transaction;
 use crate::error::{Error, Result};
 
 /// Address space of a new store's map; the file grows into it.
@@ -28,12 +30,14 @@ const MAP_SIZE: usize = 1 << 40;
 const MAP_STEP: usize = 1 << 20;
 
 /// Names the trees that the store's environment holds. Given by the layer above.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Schema {
     /// Version of the rules by which the projections are folded.
     pub fold_version: u32,
     /// Projection tables; each exists twice, as `a.<name>` and `b.<name>`.
     pub tables: &'static [&'static str],
+    /// Does again what a commit did that said so with [`Transaction::set_redo`], after a power cut.
+    pub redo: fn(&mut Transaction<'_>, &[u8]) -> Result<()>,
 }
 
 /// How a store is opened.
@@ -145,34 +149,59 @@ pub fn open(place: Place, schema: &'static Schema, options: &OpenOptions) -> Res
     let presence = enter_namespace(directory, options)?;
     let queue = open_queue(directory)?;
     let check = |meta: &Meta| meta.check_fold(directory, schema.fold_version, options.for_rebuild);
-    let (live, meta) = open_or_create(&place, schema, options, &queue, &check)?;
-    let relaxed = meta.durability == Durability::Relaxed;
-    Ok(Opened::new(
-        place, schema, options, queue, presence, live, relaxed,
-    ))
+    if queue.is_recovered()
+        && let Some(live) = open_complete(directory, schema, options, &queue, &check)?
+    {
+        return Ok(Opened::new(place, schema, options, queue, presence, live));
+    }
+    // Recovering, creating, or adding the trees of a newer release: one process after the other.
+    let lock = queue
+        .lock(&|| false)
+        .map_err(|error| not_locked(directory, error))?;
+    let redo = match queue.is_recovered() {
+        true => None,
+        false => recovery::undo(directory)?,
+    };
+    let live = match open_complete(directory, schema, options, &queue, &check)? {
+        Some(live) => live,
+        None => create(&place, schema, options, &queue, &check)?,
+    };
+    if let Some(redo) = redo {
+        recovery::redo(directory, &queue, &live, schema, &redo)?;
+    }
+    queue.set_recovered();
+    drop(lock);
+    Ok(Opened::new(place, schema, options, queue, presence, live))
 }
 
-fn open_or_create(
+/// Opens a store whose creation has finished; none if it has not, or lacks a tree of the schema.
+fn open_complete(
+    directory: &Path,
+    schema: &'static Schema,
+    options: &OpenOptions,
+    queue: &Queue,
+    check: &dyn Fn(&Meta) -> Result<()>,
+) -> Result<Option<Live>> {
+    if !queue.is_complete() {
+        return Ok(None);
+    }
+    let map_size = inspect::data_file(directory, false)?.unwrap_or(MAP_SIZE);
+    let environment = environment::open(directory, schema, options.max_readers.max(1), map_size)?;
+    let entered = environment::enter(directory, &environment, schema, check)?;
+    Ok(entered.map(|(trees, _)| Live::new(environment, trees)))
+}
+
+/// Makes the store, or the trees that it lacks. The caller holds the writer lock.
+fn create(
     place: &Place,
     schema: &'static Schema,
     options: &OpenOptions,
     queue: &Queue,
     check: &dyn Fn(&Meta) -> Result<()>,
-) -> Result<(Live, Meta)> {
+) -> Result<Live> {
     let directory = place.path.as_path();
     let given = map_size_of(options.map_size.unwrap_or(MAP_SIZE));
     let max_readers = options.max_readers.max(1);
-    if queue.is_complete() {
-        let map_size = inspect::data_file(directory, false)?.unwrap_or(given);
-        let environment = environment::open(directory, schema, max_readers, map_size)?;
-        if let Some((trees, meta)) = environment::enter(directory, &environment, schema, check)? {
-            return Ok((Live::new(environment, trees), meta));
-        }
-    }
-    // Creating, or adding the trees of a newer release: one process after the other.
-    let lock = queue
-        .lock(&|| false)
-        .map_err(|error| not_locked(directory, error))?;
     let unfinished = !queue.is_complete();
     if unfinished {
         // A mounted volume may belong to another user and be ours to write; the files are private.
@@ -183,7 +212,9 @@ fn open_or_create(
     let map_size = inspect::data_file(directory, unfinished)?.unwrap_or(given);
     let environment = environment::open(directory, schema, max_readers, map_size)?;
     let durability = options.durability.unwrap_or_default();
-    let (trees, meta) =
+    // What it commits is none of the journal's; the next writer begins that anew.
+    queue.journal().set_ready(false);
+    let (trees, _) =
         environment::complete(directory, &environment, schema, map_size, durability, check)?;
     if unfinished {
         place
@@ -192,8 +223,7 @@ fn open_or_create(
             .map_err(|error| refused("cannot flush", directory, error))?;
         queue.set_complete();
     }
-    drop(lock);
-    Ok((Live::new(environment, trees), meta))
+    Ok(Live::new(environment, trees))
 }
 
 /// Opens the environment of a store that this process had open, after it was lost.

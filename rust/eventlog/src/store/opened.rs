@@ -6,11 +6,11 @@
 //! directory. Only `store` calls this.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::gate::{Gate, Inside, Live, Trees};
+use super::journal::{self, Journal};
 use super::lmdb::{LmdbError, View};
 use super::meta::{self, Meta};
 use super::namespace::Presence;
@@ -19,7 +19,6 @@ use super::os::ProcessMark;
 use super::queue::{Queue, WriterLock};
 use super::refusal::{damaged, failed, not_locked};
 use super::registry::registry;
-use super::room::Room;
 use crate::error::{Error, Result};
 
 /// How often a writer looks for readers that died.
@@ -33,12 +32,11 @@ pub struct Opened {
     schema: &'static Schema,
     max_readers: u32,
     queue: Arc<Queue>,
-    /// Whether the store was relaxed at the last look; the meta row is checked in each commit.
-    relaxed: AtomicBool,
     cleared: Mutex<Instant>,
     /// The meta row as it was last read, and what it decodes to.
     meta: Mutex<(Vec<u8>, Option<Arc<Meta>>)>,
-    room: Room,
+    /// None until it could be opened or made.
+    journal: Mutex<Option<Arc<Journal>>>,
     opened_by: ProcessMark,
     /// None only while it is dropped.
     gate: Option<Gate>,
@@ -53,17 +51,15 @@ impl Opened {
         queue: Queue,
         presence: Presence,
         live: Live,
-        relaxed: bool,
     ) -> Self {
         Self {
             place,
             schema,
             max_readers: options.max_readers.max(1),
             queue: Arc::new(queue),
-            relaxed: AtomicBool::new(relaxed),
             cleared: Mutex::new(Instant::now()),
             meta: Mutex::default(),
-            room: Room::default(),
+            journal: Mutex::default(),
             opened_by: ProcessMark::here(),
             gate: Some(Gate::new(live)),
             _presence: presence,
@@ -82,8 +78,34 @@ impl Opened {
         self.max_readers
     }
 
-    pub fn room(&self) -> &Room {
-        &self.room
+    /// The journal, in order for the next entry; none where there is no room for one, or the kernel
+    /// does not tell its boots apart: commits then flush the data file. The caller holds the writer
+    /// lock.
+    pub fn journal(&self, live: &Live) -> Result<Option<Arc<Journal>>> {
+        let state = self.queue.journal();
+        if state.is_lost() {
+            return Err(Error::DiskLost {
+                path: self.directory().into(),
+            });
+        }
+        let mut place = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.is_none() {
+            *place = match Journal::open(self.directory()) {
+                Ok(journal) => journal.map(Arc::new),
+                // Nobody has it, so nobody counts on it.
+                Err(Error::DiskFull { .. }) if !self.directory().join(journal::NAME).exists() => {
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+        }
+        let Some(journal) = place.clone() else {
+            return Ok(None);
+        };
+        if !state.is_ready() {
+            journal.checkpoint(self.directory(), state, live.environment(), true)?;
+        }
+        Ok(Some(journal))
     }
 
     pub fn queue(&self) -> &Arc<Queue> {
@@ -233,14 +255,6 @@ impl Opened {
             Error::Storage(error) => self.failure(error),
             other => other,
         }
-    }
-
-    pub fn set_relaxed(&self, relaxed: bool) {
-        self.relaxed.store(relaxed, Ordering::Relaxed);
-    }
-
-    pub fn is_relaxed(&self) -> bool {
-        self.relaxed.load(Ordering::Relaxed)
     }
 }
 

@@ -55,6 +55,26 @@ struct Header {
     passed_over: AtomicU32,
     unused_beside_turns: [u8; 56],
     mutex: UnsafeCell<libc::pthread_mutex_t>,
+    journal: Journaled,
+}
+
+/// How far the journal is. Holders of the writer lock alone touch it.
+#[derive(Default)]
+#[repr(C)]
+struct Journaled {
+    /// 1 once an opener has looked whether there is something to recover.
+    recovered: AtomicU32,
+    /// 1 while the fields below hold; else the next writer makes a checkpoint first.
+    ready: AtomicU32,
+    /// 1 from a commit's entry to its end.
+    in_flight: AtomicU32,
+    /// 1 once the disk has lost what it was given.
+    lost: AtomicU32,
+    generation: AtomicU64,
+    /// Where the next entry goes.
+    offset: AtomicU64,
+    /// The last transaction of whose freed pages the journal knows.
+    noted: AtomicU64,
 }
 
 /// Why the file could not be opened.
@@ -211,6 +231,14 @@ impl Queue {
         header.version.store(VERSION, Ordering::Relaxed);
         header.layout.store(LAYOUT, Ordering::Relaxed);
         make_mutex(header.mutex.get())?;
+        for flag in [
+            &header.journal.recovered,
+            &header.journal.ready,
+            &header.journal.in_flight,
+            &header.journal.lost,
+        ] {
+            flag.store(0, Ordering::Relaxed);
+        }
         header.magic.store(MAGIC, Ordering::Release);
         Ok(queue)
     }
@@ -241,6 +269,21 @@ impl Queue {
         // SAFETY: the mapping lives as long as `self`, is at least a page long and page-aligned;
         // every field is atomic, a mutex in a cell, or never read.
         unsafe { self.header.as_ref() }
+    }
+
+    /// How far the journal is, for a holder of the writer lock.
+    pub fn journal(&self) -> JournalState<'_> {
+        JournalState(&self.header().journal)
+    }
+
+    /// Whether what a power cut left has been recovered.
+    pub fn is_recovered(&self) -> bool {
+        self.header().journal.recovered.load(Ordering::Acquire) == 1
+    }
+
+    /// Says that it has been.
+    pub fn set_recovered(&self) {
+        self.header().journal.recovered.store(1, Ordering::Release);
     }
 
     /// Whether the store's creation has finished.
@@ -362,6 +405,61 @@ impl Queue {
             }
             os::futex_wait(&self.header().word, seen, left);
         }
+    }
+}
+
+/// How far the journal is, shared by every process. Holders of the writer lock alone use it.
+#[derive(Clone, Copy)]
+pub struct JournalState<'q>(&'q Journaled);
+
+impl JournalState<'_> {
+    /// Whether the last writer left the journal in order.
+    pub fn is_ready(self) -> bool {
+        self.0.ready.load(Ordering::Relaxed) == 1 && self.0.in_flight.load(Ordering::Relaxed) == 0
+    }
+
+    pub fn set_ready(self, ready: bool) {
+        self.0.ready.store(ready.into(), Ordering::Relaxed);
+    }
+
+    pub fn set_in_flight(self, in_flight: bool) {
+        self.0.in_flight.store(in_flight.into(), Ordering::Relaxed);
+    }
+
+    pub fn is_lost(self) -> bool {
+        self.0.lost.load(Ordering::Relaxed) == 1
+    }
+
+    pub fn set_lost(self) {
+        self.0.lost.store(1, Ordering::Relaxed);
+    }
+
+    pub fn generation(self) -> u64 {
+        self.0.generation.load(Ordering::Relaxed)
+    }
+
+    /// Where the next entry goes.
+    pub fn offset(self) -> u64 {
+        self.0.offset.load(Ordering::Relaxed)
+    }
+
+    /// The last transaction of whose freed pages the journal knows.
+    pub fn noted(self) -> u64 {
+        self.0.noted.load(Ordering::Relaxed)
+    }
+
+    /// Begins anew after a checkpoint.
+    pub fn begin(self, generation: u64, offset: u64, noted: u64) {
+        self.0.generation.store(generation, Ordering::Relaxed);
+        self.advance(offset, noted);
+        self.set_ready(true);
+    }
+
+    /// Goes on after a commit.
+    pub fn advance(self, offset: u64, noted: u64) {
+        self.0.offset.store(offset, Ordering::Relaxed);
+        self.0.noted.store(noted, Ordering::Relaxed);
+        self.set_in_flight(false);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The store's handle: reads, writes, waiting, closing.
 //!
 //! Owns the order of a write: writer lock, gate, LMDB's transaction, meta row, the caller's work,
-//! commit, wake-up; and the resolution of a commit whose outcome LMDB left open. A handle may be
+//! journal, commit, wake-up; and the resolution of a commit whose outcome LMDB left open. A handle may be
 //! copied, carried through a fork and used after `close`; each use finds what its process has open,
 //! or opens it. Layers above call this.
 
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::environment::DATA;
 use super::gate::{Inside, Live, Trees};
+use super::journal::{Appended, Journal};
 use super::lmdb::{LmdbError, View};
 use super::meta::{self, Durability, Meta};
 use super::open::{self, OpenOptions, Schema};
@@ -70,7 +71,7 @@ pub struct StoreInfo {
 enum Weight {
     /// As the store's durability says, waking who waits.
     Full,
-    /// Relaxed, telling nobody.
+    /// Not at all, telling nobody.
     Side,
 }
 
@@ -155,8 +156,8 @@ impl Store {
         self.write_with(Weight::Full, interrupted, f)
     }
 
-    /// As [`Store::write`], without flushing the meta page and without waking anyone: for rows that
-    /// are no part of history.
+    /// As [`Store::write`], without a flush of its own and without waking anyone: for rows that are no
+    /// part of history, and that a power cut may take.
     pub fn write_relaxed<R>(
         &self,
         interrupted: &dyn Fn() -> bool,
@@ -192,7 +193,6 @@ impl Store {
                     drop(inside);
                     opened.remap(map_size)?;
                 }
-                Attempt::OtherDurability => {}
             }
         };
         // Counted under the lock: whoever finds its owner dead counts again.
@@ -355,8 +355,6 @@ enum Attempt<R> {
     NotBegun(LmdbError),
     /// Another process has made the map this large.
     SmallMap(usize),
-    /// Another process has changed the store's durability since this one looked.
-    OtherDurability,
 }
 
 fn attempt<R, F>(
@@ -369,8 +367,8 @@ fn attempt<R, F>(
 where
     F: FnOnce(&mut Transaction<'_>) -> Result<Outcome<R>>,
 {
-    let relaxed = opened.is_relaxed();
-    let writing = match live.environment().write(relaxed || weight == Weight::Side) {
+    let journal = opened.journal(live)?;
+    let writing = match live.environment().write() {
         Ok(writing) => writing,
         Err(error) => return Ok(Attempt::NotBegun(error)),
     };
@@ -382,18 +380,12 @@ where
     if meta.map_size > sizes.map_size as u64 {
         return Ok(Attempt::SmallMap(meta.map_size as usize));
     }
-    if relaxed != (meta.durability == Durability::Relaxed) {
-        opened.set_relaxed(!relaxed);
-        if weight == Weight::Full {
-            return Ok(Attempt::OtherDurability);
-        }
-    }
     opened.clear_dead_readers_at_times(live);
-    opened.room().make(opened.directory(), &sizes);
     let mut transaction = Transaction {
         writing,
         trees: &live.trees,
         meta: Meta::clone(&meta),
+        redo: None,
     };
     let f = f.take().expect("a write that runs its work ends");
     let value = match f(&mut transaction).map_err(|error| opened.placed(error))? {
@@ -401,10 +393,53 @@ where
         Outcome::Commit(value) => value,
     };
     let id = transaction.id();
-    Ok(match transaction.writing.commit() {
+    let committed = match journal {
+        None => transaction.writing.commit(),
+        Some(journal) => commit_journaled(opened, live, weight, transaction, &journal)?,
+    };
+    Ok(match committed {
         Ok(()) => Attempt::Committed(value),
         Err(error) => Attempt::Uncertain { value, id, error },
     })
+}
+
+/// Writes the journal's entry of a commit, and commits: unflushed where the entry says all of it.
+fn commit_journaled(
+    opened: &Opened,
+    live: &Live,
+    weight: Weight,
+    transaction: Transaction<'_>,
+    journal: &Journal,
+) -> Result<std::result::Result<(), LmdbError>> {
+    let (directory, state) = (opened.directory(), opened.queue().journal());
+    let environment = live.environment();
+    let id = transaction.id();
+    let durable = transaction.meta().durability == Durability::Durable;
+    let redo = transaction.redo.as_deref().unwrap_or_default();
+    let appended = journal.append(
+        directory,
+        state,
+        environment,
+        id,
+        redo,
+        durable && weight == Weight::Full,
+    )?;
+    let whole = weight == Weight::Side || transaction.redo.is_some();
+    if whole && appended == Appended::Written {
+        let committed = transaction.writing.commit_unflushed();
+        match committed {
+            Ok(()) => journal.finish(state, id),
+            Err(_) => journal.cancel(state),
+        }
+        return Ok(committed);
+    }
+    // Until the checkpoint, undoing would lead back to before this commit.
+    state.set_ready(false);
+    let committed = transaction.writing.commit();
+    if committed.is_ok() {
+        journal.checkpoint(directory, state, environment, false)?;
+    }
+    Ok(committed)
 }
 
 /// Finds out whether a failed commit landed. The caller holds the writer lock, so nobody else
@@ -424,7 +459,7 @@ fn settle(
 ) -> Result<()> {
     let failure = opened.failure(error);
     // A write takes no reader slot, so it begins unless the environment is condemned.
-    match inside.live().environment().write(false) {
+    match inside.live().environment().write() {
         Ok(writing) if writing.id() > id => return Ok(()),
         Err(error) if error.is_fatal() => {}
         _ => return Err(failure),
@@ -440,7 +475,7 @@ fn settle(
     };
     let live = inside.live();
     // Where this fails too, the failure to report is the first.
-    let Ok(mut writing) = live.environment().write(false) else {
+    let Ok(mut writing) = live.environment().write() else {
         return Err(failure);
     };
     if writing.id() > id {

@@ -42,6 +42,7 @@ pub struct Transaction<'t> {
     pub(super) writing: WriteTransaction<'t>,
     pub(super) trees: &'t Trees,
     pub(super) meta: Meta,
+    pub(super) redo: Option<Vec<u8>>,
 }
 
 impl<'t> Transaction<'t> {
@@ -68,6 +69,12 @@ impl<'t> Transaction<'t> {
     /// LMDB's write transaction, for the fold.
     pub fn writing(&mut self) -> &mut WriteTransaction<'t> {
         &mut self.writing
+    }
+
+    /// Gives the words in which [`Schema::redo`](super::Schema) does all of this again after a power
+    /// cut. With them the commit is one flush of the journal; without, the data file is flushed.
+    pub fn set_redo(&mut self, redo: Vec<u8>) {
+        self.redo = Some(redo);
     }
 
     /// Number of the transaction, which the commit makes the last one.

@@ -11,13 +11,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use eventlog::error::{Error, Result};
-use eventlog::store::{OpenOptions, Outcome, Schema, Store};
+use eventlog::store::{OpenOptions, Outcome, Schema, Store, Transaction};
 use tempfile::TempDir;
 
 pub static SCHEMA: Schema = Schema {
     fold_version: 3,
     tables: &["runs", "tags"],
+    redo,
 };
+
+/// A row of the log's tree, as the journal holds it: the key's length, key, value.
+fn redo(transaction: &mut Transaction<'_>, row: &[u8]) -> Result<()> {
+    let (key, value) = row[1..].split_at(usize::from(row[0]));
+    transaction.put(transaction.trees().log, key, value)
+}
+
+fn row(key: &[u8], value: &[u8]) -> Vec<u8> {
+    [&[key.len() as u8], key, value].concat()
+}
 
 const ROLE: &str = "STORE_TEST_ROLE";
 const DIRECTORY: &str = "STORE_TEST_DIRECTORY";
@@ -48,6 +59,7 @@ pub fn new_store_with(options: &OpenOptions) -> (TempDir, Store) {
 pub fn put(store: &Store, key: &[u8], value: &[u8]) -> Result<()> {
     store.write(&never, |transaction| {
         transaction.put(transaction.trees().log, key, value)?;
+        transaction.set_redo(row(key, value));
         Ok(Outcome::Commit(()))
     })
 }
@@ -59,7 +71,9 @@ pub fn append(store: &Store, value: &[u8]) -> Result<u64> {
         let last = transaction.view().last(log)?.map_or(0, |(key, _)| {
             u64::from_be_bytes(key.try_into().expect("a number"))
         });
-        transaction.append(log, &(last + 1).to_be_bytes(), value)?;
+        let key = (last + 1).to_be_bytes();
+        transaction.append(log, &key, value)?;
+        transaction.set_redo(row(&key, value));
         Ok(Outcome::Commit(last + 1))
     })
 }

@@ -1,0 +1,59 @@
+//! A commit in the journal's words: the records that it appended.
+//!
+//! ```text
+//! first sequence u64 | length u32, record | length u32, record | ...      little endian
+//! ```
+//!
+//! Deciding is not done again: what a command led to is in its records, and folding them is
+//! deterministic.
+
+use super::apply::{append, clear_cached_status};
+use crate::error::{Error, Result};
+use crate::query::Reader;
+use crate::record::Record;
+use crate::sequence::Sequence;
+use crate::store::Transaction;
+
+/// Packs the records that begin at `first`.
+pub fn pack(first: Sequence, records: &[Vec<u8>]) -> Vec<u8> {
+    let length: usize = records.iter().map(|record| 4 + record.len()).sum();
+    let mut bytes = Vec::with_capacity(8 + length);
+    bytes.extend_from_slice(&first.get().to_le_bytes());
+    for record in records {
+        bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(record);
+    }
+    bytes
+}
+
+/// Appends and folds them again.
+pub fn redo(transaction: &mut Transaction<'_>, bytes: &[u8]) -> Result<()> {
+    let cut = || Error::Refused("the journal holds records that are cut short".into());
+    let (first, mut rest) = bytes.split_first_chunk().ok_or_else(cut)?;
+    let (log, set) = (transaction.trees().log, transaction.live_set());
+    let mut sequence = Reader::new(transaction.view(), set, log).head()?;
+    if sequence.next().get() != u64::from_le_bytes(*first) {
+        return Err(Error::Refused(format!(
+            "the journal goes on from sequence {}, and the log ends with {sequence}",
+            u64::from_le_bytes(*first)
+        )));
+    }
+    while !rest.is_empty() {
+        let (length, after) = rest.split_first_chunk().ok_or_else(cut)?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let (payload, after) = after.split_at_checked(length).ok_or_else(cut)?;
+        rest = after;
+        sequence = sequence.next();
+        append(transaction, sequence, payload)?;
+        let record = Record::decode(payload).map_err(|error| Error::Refused(error.to_string()))?;
+        match &record {
+            Record::AssetWiped(wiped) => clear_cached_status(transaction, Some(&wiped.asset_key))?,
+            Record::AssetPartitionsWiped(wiped) => {
+                clear_cached_status(transaction, Some(&wiped.asset_key))?
+            }
+            Record::EventLogWiped(_) => clear_cached_status(transaction, None)?,
+            _ => false,
+        };
+    }
+    Ok(())
+}

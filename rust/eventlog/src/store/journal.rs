@@ -1,0 +1,540 @@
+//! The file beside LMDB's that makes commits durable with one flush.
+//!
+//! Owns `DIR/journal`. LMDB flushes twice a commit, its pages and then its meta page. Here a commit is
+//! durable once its entry in the journal is: LMDB's own pages follow whenever the system writes them,
+//! in any order, and a checkpoint flushes them all before the journal begins anew. After a power cut
+//! the data file may hold any mixture of what was written since, so an entry carries both ways out:
+//!
+//! * *undo*: the pages of the last checkpoint, the base, that LMDB may use again from here on, as they
+//!   were. LMDB overwrites no page before the second commit after the one that freed it, and each
+//!   entry is flushed before its commit's pages are written;
+//! * *redo*: what the commit did, in the words of the layer above.
+//!
+//! ```text
+//! 0          4 KiB      8 KiB
+//! | header   | header   | entry | entry | ...      each entry begins a block of 4 KiB
+//! ```
+//!
+//! Of the headers the valid one of the higher generation counts; entries carry its nonce. Every
+//! call's caller holds the writer lock. Only `store` calls this.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::environment::DATA;
+use super::lmdb::Environment;
+use super::os;
+use super::queue::JournalState;
+use super::refusal::{failed, refused};
+use crate::error::{Error, Result};
+
+/// Name of the file in the store's directory.
+pub const NAME: &str = "journal";
+/// First bytes of a header.
+const MAGIC: u64 = u64::from_le_bytes(*b"dlmdbj\0\0");
+const VERSION: u32 = 1;
+/// Bytes of the file.
+pub const SIZE: u64 = 2 << 20;
+/// A header takes one block, and entries begin at one, so that no flush rewrites an older entry.
+pub const BLOCK: u64 = 4096;
+/// Where the entries begin.
+pub const ENTRIES: u64 = 2 * BLOCK;
+/// Bytes of a meta page that are kept.
+pub const META_BYTES: usize = 256;
+/// Bytes of a header that hold something: the fields, both meta pages, the checksum.
+const HEADER: usize = 88 + 2 * META_BYTES;
+/// Bytes of an entry before its page numbers.
+const ENTRY: usize = 40;
+
+/// The state that undoing leads back to, and who may trust the data file without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// Rises with each checkpoint.
+    pub generation: u64,
+    /// Drawn at each checkpoint; an entry with another belongs to an older one.
+    pub nonce: u64,
+    /// The kernel's boot in which the data file was last written: its page cache holds all of it.
+    pub boot: [u8; 16],
+    /// Device and inode of that data file.
+    pub data: (u64, u64),
+    /// LMDB's last transaction.
+    pub transaction: u64,
+    pub page_size: u64,
+    /// Number of the last page in use.
+    pub last_page: u64,
+    /// How both of LMDB's meta pages begin.
+    pub metas: [[u8; META_BYTES]; 2],
+}
+
+impl Base {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER);
+        bytes.extend_from_slice(&MAGIC.to_le_bytes());
+        bytes.extend_from_slice(&u64::from(VERSION).to_le_bytes());
+        for number in [
+            self.generation,
+            self.nonce,
+            self.data.0,
+            self.data.1,
+            self.transaction,
+            self.page_size,
+            self.last_page,
+        ] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.boot);
+        for meta in &self.metas {
+            bytes.extend_from_slice(meta);
+        }
+        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (fields, checksum) = bytes.get(..HEADER + 4)?.split_at(HEADER);
+        let number = |index: usize| number_at(fields, 8 * index);
+        if checksum != crc32c::crc32c(fields).to_le_bytes()
+            || number(0) != MAGIC
+            || number(1) != u64::from(VERSION)
+        {
+            return None;
+        }
+        let meta = |index: usize| {
+            let start = 88 + index * META_BYTES;
+            fields[start..start + META_BYTES].try_into().expect("in it")
+        };
+        Some(Self {
+            generation: number(2),
+            nonce: number(3),
+            data: (number(4), number(5)),
+            transaction: number(6),
+            page_size: number(7),
+            last_page: number(8),
+            boot: fields[72..88].try_into().expect("in it"),
+            metas: [meta(0), meta(1)],
+        })
+    }
+}
+
+fn number_at(bytes: &[u8], offset: usize) -> u64 {
+    let bytes = bytes[offset..offset + 8].try_into();
+    u64::from_le_bytes(bytes.expect("eight bytes"))
+}
+
+/// One commit's way back and forth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// LMDB's number of the commit.
+    pub transaction: u64,
+    /// Pages as they were: number and content.
+    pub undo: Vec<(u64, Vec<u8>)>,
+    /// What the commit did; empty for one that is no part of history.
+    pub redo: Vec<u8>,
+}
+
+/// Bytes that an entry takes in the file.
+fn blocks(pages: usize, page_size: u64, redo: usize) -> u64 {
+    let bytes = ENTRY as u64 + pages as u64 * (8 + page_size) + redo as u64;
+    bytes.next_multiple_of(BLOCK)
+}
+
+/// Reads the header that counts, and the entries behind it; none if there never was one.
+pub fn read(file: &File) -> io::Result<Option<(Base, Vec<Entry>)>> {
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut { file }, &mut bytes)?;
+    let Some(base) = newest(&bytes) else {
+        return Ok(None);
+    };
+    let mut entries = Vec::new();
+    let mut offset = ENTRIES as usize;
+    let mut last = base.transaction;
+    while let Some((entry, length)) = decode_entry(&bytes, offset, &base)
+        && entry.transaction > last
+    {
+        last = entry.transaction;
+        offset += length;
+        entries.push(entry);
+    }
+    Ok(Some((base, entries)))
+}
+
+/// Whether the directory has a journal that has begun.
+pub fn has_base(directory: &Path) -> io::Result<bool> {
+    let mut headers = vec![0; ENTRIES as usize];
+    match File::open(directory.join(NAME)).and_then(|file| file.read_exact_at(&mut headers, 0)) {
+        Ok(()) => Ok(newest(&headers).is_some()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn newest(bytes: &[u8]) -> Option<Base> {
+    (0..2)
+        .filter_map(|slot| Base::decode(bytes.get(slot * BLOCK as usize..)?))
+        .max_by_key(|base| base.generation)
+}
+
+fn decode_entry(bytes: &[u8], offset: usize, base: &Base) -> Option<(Entry, usize)> {
+    let head = bytes.get(offset..offset + ENTRY)?;
+    let [nonce, transaction, pages, redo, checksum] =
+        [0, 1, 2, 3, 4].map(|index| number_at(head, 8 * index));
+    let most = bytes.len() as u64;
+    if nonce != base.nonce || pages > most || redo > most {
+        return None;
+    }
+    let (pages, redo, page_size) = (pages as usize, redo as usize, base.page_size as usize);
+    let content = offset + ENTRY;
+    let images = content + 8 * pages;
+    let end = images + pages * page_size;
+    let body = bytes.get(content..end + redo)?;
+    if checksum != checksum_of(&head[..ENTRY - 8], body) {
+        return None;
+    }
+    let undo = (0..pages)
+        .map(|index| {
+            let start = images + index * page_size;
+            let image = bytes[start..start + page_size].to_vec();
+            (number_at(bytes, content + 8 * index), image)
+        })
+        .collect();
+    let entry = Entry {
+        transaction,
+        undo,
+        redo: bytes[end..end + redo].to_vec(),
+    };
+    Some((entry, blocks(pages, base.page_size, redo) as usize))
+}
+
+fn checksum_of(head: &[u8], body: &[u8]) -> u64 {
+    u64::from(crc32c::crc32c_append(crc32c::crc32c(head), body))
+}
+
+/// What one process knows of the entries since the last checkpoint.
+#[derive(Default)]
+struct Window {
+    generation: u64,
+    nonce: u64,
+    page_size: u64,
+    last_page: u64,
+    /// How far it has read.
+    offset: u64,
+    /// Pages whose base the journal holds.
+    saved: HashSet<u64>,
+}
+
+/// What came of an entry.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// The commit may follow, unflushed; [`Journal::finish`] or [`Journal::cancel`] follows it.
+    Written,
+    /// It fits into no journal: the commit flushes itself, and [`Journal::checkpoint`] follows it.
+    TooLarge,
+}
+
+/// The journal of an open store.
+pub struct Journal {
+    file: File,
+    data: File,
+    boot: [u8; 16],
+    window: Mutex<Window>,
+}
+
+impl Journal {
+    /// Opens the journal, making it if it is absent; none where the kernel does not tell one boot
+    /// from the next, for then nobody could say after which of them to undo.
+    pub fn open(directory: &Path) -> Result<Option<Self>> {
+        let Some(boot) = os::boot_id() else {
+            return Ok(None);
+        };
+        let path = directory.join(NAME);
+        let new = !path.exists();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| refused("cannot open the journal of", directory, error))?;
+        if let Err(error) = lengthen(&file, directory, new) {
+            if new {
+                let _ = std::fs::remove_file(&path);
+            }
+            return Err(refused("cannot make the journal of", directory, error));
+        }
+        let data = File::open(directory.join(DATA))
+            .map_err(|error| refused("cannot open", directory, error))?;
+        Ok(Some(Self {
+            file,
+            data,
+            boot,
+            window: Mutex::default(),
+        }))
+    }
+
+    /// Device and inode of the data file.
+    fn data(&self) -> io::Result<(u64, u64)> {
+        let found = self.data.metadata()?;
+        Ok((found.dev(), found.ino()))
+    }
+
+    /// What this process knows, brought up to what other processes have written.
+    fn window(&self, state: JournalState<'_>) -> io::Result<MutexGuard<'_, Window>> {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let offset = state.offset();
+        if window.generation != state.generation() || window.offset > offset {
+            let mut headers = vec![0; ENTRIES as usize];
+            self.file.read_exact_at(&mut headers, 0)?;
+            let base = newest(&headers).filter(|base| base.generation == state.generation());
+            let base = base.ok_or_else(|| io::Error::other("its journal has no header"))?;
+            *window = Window {
+                generation: base.generation,
+                nonce: base.nonce,
+                page_size: base.page_size,
+                last_page: base.last_page,
+                offset: ENTRIES,
+                saved: HashSet::new(),
+            };
+        }
+        while window.offset < offset {
+            let mut head = [0; ENTRY];
+            self.file.read_exact_at(&mut head, window.offset)?;
+            let (pages, redo) = (number_at(&head, 16) as usize, number_at(&head, 24) as usize);
+            let mut numbers = vec![0; 8 * pages];
+            self.file
+                .read_exact_at(&mut numbers, window.offset + ENTRY as u64)?;
+            window
+                .saved
+                .extend((0..pages).map(|index| number_at(&numbers, 8 * index)));
+            window.offset += blocks(pages, window.page_size, redo);
+        }
+        Ok(window)
+    }
+
+    /// Makes the state of LMDB's last commit the base, flushing the data file before where
+    /// `flush_data` says that something in it may be unflushed.
+    pub fn checkpoint(
+        &self,
+        directory: &Path,
+        state: JournalState<'_>,
+        environment: &Environment,
+        flush_data: bool,
+    ) -> Result<()> {
+        let io = |error| refused("cannot write the journal of", directory, error);
+        state.set_ready(false);
+        if flush_data && let Err(error) = environment.sync() {
+            // The kernel may take pages that it failed to write for written.
+            self.condemn(state);
+            return Err(failed(directory, Some(environment), error));
+        }
+        let sizes = environment
+            .info()
+            .map_err(|error| failed(directory, Some(environment), error))?;
+        let mut metas = [[0; META_BYTES]; 2];
+        for (slot, meta) in metas.iter_mut().enumerate() {
+            self.data
+                .read_exact_at(meta, (slot * sizes.page_size) as u64)
+                .map_err(io)?;
+        }
+        let mut headers = vec![0; ENTRIES as usize];
+        self.file.read_exact_at(&mut headers, 0).map_err(io)?;
+        let base = Base {
+            generation: newest(&headers).map_or(1, |base| base.generation + 1),
+            nonce: random(directory)?,
+            boot: self.boot,
+            data: self.data().map_err(io)?,
+            transaction: sizes.last_transaction as u64,
+            page_size: sizes.page_size as u64,
+            last_page: sizes.last_page as u64,
+            metas,
+        };
+        self.write_header(&base)
+            .map_err(|error| write_failed(directory, error))?;
+        state.begin(base.generation, ENTRIES, base.transaction);
+        Ok(())
+    }
+
+    fn write_header(&self, base: &Base) -> io::Result<()> {
+        let slot = base.generation % 2;
+        self.file.write_all_at(&base.encode(), slot * BLOCK)?;
+        self.file.sync_data()
+    }
+
+    /// Says that the data file cannot be trusted before it is undone and redone, in any boot.
+    fn condemn(&self, state: JournalState<'_>) {
+        state.set_lost();
+        let mut headers = vec![0; ENTRIES as usize];
+        if self.file.read_exact_at(&mut headers, 0).is_ok()
+            && let Some(base) = newest(&headers)
+        {
+            // Where this fails too, the disk keeps the entries that it has.
+            let _ = self.write_header(&Base {
+                generation: base.generation + 1,
+                boot: [0; 16],
+                ..base
+            });
+        }
+    }
+
+    /// Writes the entry of the commit under way, and flushes it where `flush` or an undo asks.
+    ///
+    /// `transaction` is LMDB's number of that commit.
+    pub fn append(
+        &self,
+        directory: &Path,
+        state: JournalState<'_>,
+        environment: &Environment,
+        transaction: usize,
+        redo: &[u8],
+        flush: bool,
+    ) -> Result<Appended> {
+        let io = |error| refused("cannot read the journal of", directory, error);
+        let mut window = self.window(state).map_err(io)?;
+        let mut pages = self
+            .freed(&window, state, environment)
+            .map_err(|error| failed(directory, Some(environment), error))?;
+        if state.offset() + blocks(pages.len(), window.page_size, redo.len()) > SIZE {
+            drop(window);
+            self.checkpoint(directory, state, environment, true)?;
+            window = self.window(state).map_err(io)?;
+            pages.clear();
+            if ENTRIES + blocks(0, window.page_size, redo.len()) > SIZE {
+                return Ok(Appended::TooLarge);
+            }
+        }
+        state.set_in_flight(true);
+        if pages.is_empty() && redo.is_empty() {
+            return Ok(Appended::Written);
+        }
+        let bytes = self
+            .encode(&window, transaction as u64, &pages, redo)
+            .map_err(io)?;
+        let written = self
+            .file
+            .write_all_at(&bytes, state.offset())
+            .and_then(|()| match flush || !pages.is_empty() {
+                true => self.file.sync_data(),
+                false => Ok(()),
+            });
+        if let Err(error) = written {
+            self.cancel(state);
+            return Err(write_failed(directory, error));
+        }
+        window.saved.extend(&pages);
+        window.offset += bytes.len() as u64;
+        Ok(Appended::Written)
+    }
+
+    /// Pages of the base that LMDB may use again after the commit under way, and that the journal
+    /// does not hold yet.
+    fn freed(
+        &self,
+        window: &Window,
+        state: JournalState<'_>,
+        environment: &Environment,
+    ) -> std::result::Result<Vec<u64>, super::lmdb::LmdbError> {
+        let mut pages = environment.read()?.freed_after(state.noted() as usize)?;
+        pages.retain(|page| *page <= window.last_page && !window.saved.contains(page));
+        pages.sort_unstable();
+        pages.dedup();
+        Ok(pages)
+    }
+
+    fn encode(
+        &self,
+        window: &Window,
+        transaction: u64,
+        pages: &[u64],
+        redo: &[u8],
+    ) -> io::Result<Vec<u8>> {
+        let length = blocks(pages.len(), window.page_size, redo.len()) as usize;
+        let mut bytes = Vec::with_capacity(length);
+        for number in [
+            window.nonce,
+            transaction,
+            pages.len() as u64,
+            redo.len() as u64,
+            0,
+        ] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        for page in pages {
+            bytes.extend_from_slice(&page.to_le_bytes());
+        }
+        for page in pages {
+            let start = bytes.len();
+            bytes.resize(start + window.page_size as usize, 0);
+            self.data
+                .read_exact_at(&mut bytes[start..], page * window.page_size)?;
+        }
+        bytes.extend_from_slice(redo);
+        let checksum = checksum_of(&bytes[..ENTRY - 8], &bytes[ENTRY..]);
+        bytes[ENTRY - 8..ENTRY].copy_from_slice(&checksum.to_le_bytes());
+        bytes.resize(length, 0);
+        Ok(bytes)
+    }
+
+    /// Says that the commit of the last entry is done.
+    pub fn finish(&self, state: JournalState<'_>, transaction: usize) {
+        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        // All that LMDB had freed before this commit is saved.
+        state.advance(window.offset, transaction as u64 - 1);
+    }
+
+    /// Takes the last entry back: its commit did not happen. The next writer makes a checkpoint.
+    pub fn cancel(&self, state: JournalState<'_>) {
+        state.set_ready(false);
+        // The disk has failed already, or is full; what was written before stays as it is.
+        let _ = self
+            .file
+            .write_all_at(&[0; ENTRY], state.offset())
+            .and_then(|()| self.file.sync_data());
+    }
+}
+
+/// Makes the file as long as it is to be. Written, not a hole: a flush then finds its blocks.
+fn lengthen(file: &File, directory: &Path, new: bool) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    if length < SIZE {
+        file.write_all_at(&vec![0; (SIZE - length) as usize], length)?;
+        file.sync_all()?;
+    }
+    if new {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn random(directory: &Path) -> Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        refused(
+            "cannot draw a number for",
+            directory,
+            io::Error::other(error),
+        )
+    })?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// A failed write or flush of the journal.
+fn write_failed(directory: &Path, error: io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EIO) => Error::DiskFailed {
+            path: directory.into(),
+            source: error,
+        },
+        _ => refused("cannot write the journal of", directory, error),
+    }
+}
