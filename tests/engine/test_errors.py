@@ -438,9 +438,21 @@ _FLUSH = """
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <stdio.h>
+#include <string.h>
+/* Fails for the files whose path ends as ENGINE_FAILS_AT says: all, by default. */
+static int concerned(int fd) {
+    const char *end = getenv("ENGINE_FAILS_AT");
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (!end || length < (ssize_t)strlen(end)) return !end;
+    path[length] = 0;
+    return strcmp(path + length - strlen(end), end) == 0;
+}
 static int flush(const char *name, int fd) {
     int (*real)(int) = dlsym(RTLD_NEXT, name);
-    if (access(getenv("ENGINE_FAILS"), F_OK) == 0) {
+    if (access(getenv("ENGINE_FAILS"), F_OK) == 0 && concerned(fd)) {
         errno = EIO;
         return -1;
     }
@@ -486,6 +498,59 @@ def test_a_disk_that_fails_to_flush_stores_nothing_and_writing_goes_on_after_it(
         fails.unlink()
         writer.say("go on")
         assert writer.end() == ["['before', 'after']", "[]"]
+
+
+@of(DiskFailedError)
+def test_a_disk_that_loses_what_it_took_is_written_to_no_more_until_all_is_restored(
+    tmp_path: Path, directory: Path
+) -> None:
+    fails = tmp_path / "fails"
+    with Script(
+        directory,
+        """
+        storage = LmdbEventLogStorage(directory)
+        storage.store_event(line("run", "before"))
+        tell("stored")
+        listen()
+        stored = 1
+        while True:
+            try:
+                storage.store_event(line("run", "x" * 20_000))
+                stored += 1
+            except LmdbStoreError as error:
+                tell(f"{type(error).__name__}: {error}")
+                break
+        tell(stored)
+        listen()
+        try:
+            storage.store_event(line("run", "after"))
+        except LmdbStoreError as error:
+            tell(f"{type(error).__name__}: {error}")
+        tell(len(storage.get_logs_for_run("run")))
+        """,
+        environment={
+            "LD_PRELOAD": shim(tmp_path, _FLUSH),
+            "ENGINE_FAILS": str(fails),
+            "ENGINE_FAILS_AT": "/data.mdb",
+        },
+    ) as writer:
+        assert writer.hear() == "stored"
+        fails.touch()
+        writer.say("go on")
+        # Once the journal is full, the data file is flushed.
+        assert writer.hear().startswith("DiskFailedError")
+        stored = int(writer.hear())
+        assert stored > 50
+        fails.unlink()
+        writer.say("go on")
+        refused, seen = writer.end()
+        assert refused.startswith("DiskFailedError")
+        assert "end every process" in refused
+        assert int(seen) == stored
+    storage = LmdbEventLogStorage(str(directory))
+    assert len(storage.get_logs_for_run("run")) == stored
+    storage.store_event(line("run", "after"))
+    assert storage._log.verify().differences == []
 
 
 @of(ReadersFullError)

@@ -142,41 +142,37 @@ fn blocks(pages: usize, page_size: u64, redo: usize) -> u64 {
     bytes.next_multiple_of(BLOCK)
 }
 
-/// Reads the header that counts, and the entries behind it; none if there never was one.
-pub fn read(file: &File) -> io::Result<Option<(Base, Vec<Entry>)>> {
-    let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut { file }, &mut bytes)?;
-    let Some(base) = newest(&bytes) else {
-        return Ok(None);
-    };
-    let mut entries = Vec::new();
-    let mut offset = ENTRIES as usize;
-    let mut last = base.transaction;
-    while let Some((entry, length)) = decode_entry(&bytes, offset, &base)
-        && entry.transaction > last
-    {
-        last = entry.transaction;
-        offset += length;
-        entries.push(entry);
-    }
-    Ok(Some((base, entries)))
-}
-
-/// Whether the directory has a journal that has begun.
-pub fn has_base(directory: &Path) -> io::Result<bool> {
+/// Reads the header that counts; none if there never was one.
+pub fn read_base(directory: &Path) -> io::Result<Option<Base>> {
     let mut headers = vec![0; ENTRIES as usize];
     match File::open(directory.join(NAME)).and_then(|file| file.read_exact_at(&mut headers, 0)) {
-        Ok(()) => Ok(newest(&headers).is_some()),
+        Ok(()) => Ok(newest(&headers)),
         Err(error)
             if matches!(
                 error.kind(),
                 io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
             ) =>
         {
-            Ok(false)
+            Ok(None)
         }
         Err(error) => Err(error),
     }
+}
+
+/// Reads the entries since the base, up to the first that is not whole.
+pub fn read_entries(directory: &Path, base: &Base) -> io::Result<Vec<Entry>> {
+    let bytes = std::fs::read(directory.join(NAME))?;
+    let mut entries = Vec::new();
+    let mut offset = ENTRIES as usize;
+    let mut last = base.transaction;
+    while let Some((entry, length)) = decode_entry(&bytes, offset, base)
+        && entry.transaction > last
+    {
+        last = entry.transaction;
+        offset += length;
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
 fn newest(bytes: &[u8]) -> Option<Base> {
@@ -428,6 +424,7 @@ impl Journal {
                 false => Ok(()),
             });
         if let Err(error) = written {
+            drop(window);
             self.cancel(state);
             return Err(write_failed(directory, error));
         }
@@ -492,14 +489,18 @@ impl Journal {
         state.advance(window.offset, transaction as u64 - 1);
     }
 
-    /// Takes the last entry back: its commit did not happen. The next writer makes a checkpoint.
+    /// Takes the last entry back: its commit did not happen. The next one takes its place.
     pub fn cancel(&self, state: JournalState<'_>) {
-        state.set_ready(false);
         // The disk has failed already, or is full; what was written before stays as it is.
         let _ = self
             .file
             .write_all_at(&[0; ENTRY], state.offset())
             .and_then(|()| self.file.sync_data());
+        self.window
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .generation = 0;
+        state.set_in_flight(false);
     }
 }
 

@@ -384,6 +384,7 @@ impl WriteTransaction<'_> {
         // SAFETY: the transaction is live, and its environment open. Only the thread with the write
         // transaction changes the flags, and only readers, which ask for others, see them meanwhile.
         let environment = unsafe { ffi::mdb_txn_env(self.raw) };
+        // SAFETY: as above.
         let unflushed = |on| unsafe { ffi::mdb_env_set_flags(environment, ffi::MDB_NOSYNC, on) };
         check("mdb_env_set_flags", unflushed(1))?;
         let committed = self.commit();

@@ -26,14 +26,7 @@ use crate::error::Result;
 /// what is to be redone, none where nothing was undone.
 pub fn undo(directory: &Path) -> Result<Option<Vec<Vec<u8>>>> {
     let io = |error| refused("cannot recover", directory, error);
-    let path = directory.join(journal::NAME);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let Some((base, entries)) = File::open(&path)
-        .and_then(|file| journal::read(&file))
-        .map_err(io)?
-    else {
+    let Some(base) = journal::read_base(directory).map_err(io)? else {
         return Ok(None);
     };
     let data = OpenOptions::new()
@@ -46,6 +39,7 @@ pub fn undo(directory: &Path) -> Result<Option<Vec<Vec<u8>>>> {
         return Ok(None);
     }
     belongs(directory, &data, &base)?;
+    let entries = journal::read_entries(directory, &base).map_err(io)?;
     write_back(&data, &base, &entries).map_err(io)?;
     let redo = entries.into_iter().map(|entry| entry.redo);
     Ok(Some(redo.filter(|redo| !redo.is_empty()).collect()))
