@@ -19,6 +19,8 @@ def serve(pipe: Connection, storage: LmdbEventLogStorage | None) -> None:
     """
     asking = os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Whoever started the tests may ignore it, and a daemon process ends by it.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     while True:
         while not pipe.poll(1):
             if os.getppid() != asking:
