@@ -224,7 +224,6 @@ fn damage_to_the_data_file_is_told_before_it_is_mapped() {
     assert!(reason(Some(&whole[..pages as usize - 1])).contains("data.mdb ends after"));
     assert!(reason(Some(&whole[..4096])).contains("second meta page"));
     assert!(reason(Some(&[])).contains("empty"));
-    assert!(reason(None).contains("gone"));
     for (at, said) in [(0, "first meta page"), (4096, "second meta page")] {
         let mut garbage = whole.clone();
         garbage[at..at + 200].fill(0xA5);
@@ -235,6 +234,7 @@ fn damage_to_the_data_file_is_told_before_it_is_mapped() {
         elsewhere[meta + 120..meta + 128].copy_from_slice(&(u64::MAX / 3).to_ne_bytes());
     }
     assert!(reason(Some(&elsewhere)).contains("contradict"));
+    assert!(reason(None).contains("gone"));
     fs::write(directory.path().join("data.mdb"), &whole).unwrap();
     let store = Store::open(directory.path(), &store_support::SCHEMA, &creating()).unwrap();
     assert_eq!(rows(&store).unwrap().len(), 50);

@@ -37,8 +37,10 @@ pub const NAME: &str = "journal";
 /// First bytes of a header.
 const MAGIC: u64 = u64::from_le_bytes(*b"dlmdbj\0\0");
 const VERSION: u32 = 1;
-/// Bytes of the file.
-pub const SIZE: u64 = 2 << 20;
+/// Bytes of the file at least and at most, and which part of the data file's it may be.
+const LEAST: u64 = 256 << 10;
+const MOST: u64 = 2 << 20;
+const PART: u64 = 8;
 /// A header takes one block, and entries begin at one, so that no flush rewrites an older entry.
 pub const BLOCK: u64 = 4096;
 /// Where the entries begin.
@@ -46,7 +48,7 @@ pub const ENTRIES: u64 = 2 * BLOCK;
 /// Bytes of a meta page that are kept.
 pub const META_BYTES: usize = 256;
 /// Bytes of a header that hold something: the fields, both meta pages, the checksum.
-const HEADER: usize = 88 + 2 * META_BYTES;
+const HEADER: usize = 96 + 2 * META_BYTES;
 /// Bytes of an entry before its page numbers.
 const ENTRY: usize = 40;
 
@@ -66,6 +68,8 @@ pub struct Base {
     pub page_size: u64,
     /// Number of the last page in use.
     pub last_page: u64,
+    /// Bytes of the journal.
+    pub length: u64,
     /// How both of LMDB's meta pages begin.
     pub metas: [[u8; META_BYTES]; 2],
 }
@@ -83,6 +87,7 @@ impl Base {
             self.transaction,
             self.page_size,
             self.last_page,
+            self.length,
         ] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -104,7 +109,7 @@ impl Base {
             return None;
         }
         let meta = |index: usize| {
-            let start = 88 + index * META_BYTES;
+            let start = 96 + index * META_BYTES;
             fields[start..start + META_BYTES].try_into().expect("in it")
         };
         Some(Self {
@@ -114,7 +119,8 @@ impl Base {
             transaction: number(6),
             page_size: number(7),
             last_page: number(8),
-            boot: fields[72..88].try_into().expect("in it"),
+            length: number(9),
+            boot: fields[80..96].try_into().expect("in it"),
             metas: [meta(0), meta(1)],
         })
     }
@@ -223,6 +229,7 @@ struct Window {
     nonce: u64,
     page_size: u64,
     last_page: u64,
+    length: u64,
     /// How far it has read.
     offset: u64,
     /// Pages whose base the journal holds.
@@ -263,7 +270,11 @@ impl Journal {
             .mode(0o600)
             .open(&path)
             .map_err(|error| refused("cannot open the journal of", directory, error))?;
-        if let Err(error) = lengthen(&file, directory, new) {
+        let made = lengthen(&file, LEAST).and_then(|_| match new {
+            true => File::open(directory)?.sync_all(),
+            false => Ok(()),
+        });
+        if let Err(error) = made {
             if new {
                 let _ = std::fs::remove_file(&path);
             }
@@ -299,6 +310,7 @@ impl Journal {
                 nonce: base.nonce,
                 page_size: base.page_size,
                 last_page: base.last_page,
+                length: base.length,
                 offset: ENTRIES,
                 saved: HashSet::new(),
             };
@@ -345,6 +357,16 @@ impl Journal {
         }
         let mut headers = vec![0; ENTRIES as usize];
         self.file.read_exact_at(&mut headers, 0).map_err(io)?;
+        let used = sizes.last_page as u64 * sizes.page_size as u64;
+        let wanted = (used / PART).next_multiple_of(BLOCK).clamp(LEAST, MOST);
+        // What there is will do where there is no room for more.
+        let length = lengthen(&self.file, wanted)
+            .or_else(|_| {
+                self.file
+                    .metadata()
+                    .map(|found| found.len() / BLOCK * BLOCK)
+            })
+            .map_err(io)?;
         let base = Base {
             generation: newest(&headers).map_or(1, |base| base.generation + 1),
             nonce: random(directory)?,
@@ -353,6 +375,7 @@ impl Journal {
             transaction: sizes.last_transaction as u64,
             page_size: sizes.page_size as u64,
             last_page: sizes.last_page as u64,
+            length,
             metas,
         };
         self.write_header(&base)
@@ -400,12 +423,12 @@ impl Journal {
         let mut pages = self
             .freed(&window, state, environment)
             .map_err(|error| failed(directory, Some(environment), error))?;
-        if state.offset() + blocks(pages.len(), window.page_size, redo.len()) > SIZE {
+        if state.offset() + blocks(pages.len(), window.page_size, redo.len()) > window.length {
             drop(window);
             self.checkpoint(directory, state, environment, true)?;
             window = self.window(state).map_err(io)?;
             pages.clear();
-            if ENTRIES + blocks(0, window.page_size, redo.len()) > SIZE {
+            if ENTRIES + blocks(0, window.page_size, redo.len()) > window.length {
                 return Ok(Appended::TooLarge);
             }
         }
@@ -504,17 +527,16 @@ impl Journal {
     }
 }
 
-/// Makes the file as long as it is to be. Written, not a hole: a flush then finds its blocks.
-fn lengthen(file: &File, directory: &Path, new: bool) -> io::Result<()> {
+/// Makes the file at least so long; returns its length. Written, not a hole: a flush then finds its
+/// blocks.
+fn lengthen(file: &File, least: u64) -> io::Result<u64> {
     let length = file.metadata()?.len();
-    if length < SIZE {
-        file.write_all_at(&vec![0; (SIZE - length) as usize], length)?;
-        file.sync_all()?;
+    if length >= least {
+        return Ok(length);
     }
-    if new {
-        File::open(directory)?.sync_all()?;
-    }
-    Ok(())
+    file.write_all_at(&vec![0; (least - length) as usize], length)?;
+    file.sync_all()?;
+    Ok(least)
 }
 
 fn random(directory: &Path) -> Result<u64> {
