@@ -31,6 +31,7 @@ __all__ = [
     "AlreadyThereError",
     "AssetRow",
     "Claim",
+    "Compacted",
     "DamagedRecordError",
     "DamagedStoreError",
     "DiskFailedError",
@@ -42,6 +43,7 @@ __all__ = [
     "FormatTooNewError",
     "IncompatibleHostError",
     "LmdbStoreError",
+    "MaintenanceRunningError",
     "MapFullError",
     "NetworkFileSystemError",
     "NotAStoreError",
@@ -80,6 +82,7 @@ class UndecodableEventError(LmdbStoreError):
     sequence: int
 
 class RebuildRunningError(LmdbStoreError): ...
+class MaintenanceRunningError(LmdbStoreError): ...
 
 class DuplicatePlannedCheckError(LmdbStoreError):
     """An evaluation met several planned executions of its run."""
@@ -168,6 +171,22 @@ class Document:
     run: tuple[str, float, float | None, float | None, dict[str, str]] | None
     #: The object; None where values were not asked for.
     value: Any
+
+@final
+class Compacted:
+    """What a compaction did."""
+
+    #: Records that left husks.
+    records: int
+    #: Bytes of their frames in the log, less those of the husks.
+    bytes: int
+    #: Bytes of the log's pages before and after.
+    log_before: int
+    log_after: int
+    #: First sequence from which on no event, run or instigator record is missing.
+    whole_from: int
+    #: The same of heartbeats and cursor values.
+    registers_from: int
 
 @final
 class Verification:
@@ -537,5 +556,21 @@ class EventLog:
         """``progress(phase, done, total)``."""
     def rebuild(self, progress: Callable[[str, int, int], None] | None = None) -> int:
         """Refolds the log into the other projection set, switches to it; returns the head."""
+    def compact(
+        self,
+        *,
+        keep_since: float | None = None,
+        now: float,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Compacted:
+        """Replaces records that later ones supersede or cover by husks, beside live writers.
+
+        History since ``keep_since`` stays whole but for heartbeats and cursor values; both times
+        are in Unix seconds. Costs the length of the log, and 16 bytes of memory for each thing that
+        the log holds the state of. A compaction that died is ended first.
+
+        Raises:
+            MaintenanceRunningError: Beside another compaction, a verification or a rebuild.
+        """
     def husk(self, sequences: Sequence[int]) -> list[int]:
         """Replaces the records of these sequences that may go by husks; returns those replaced."""

@@ -10,7 +10,7 @@ A command that raises one of these has stored nothing. All of them are subclasse
   ``DiskFailedError``
 - the content: ``DamagedStoreError``, ``DamagedRecordError``, ``UndecodableEventError``
 - the command: ``AlreadyThereError``, ``NotThereError``, ``DuplicatePlannedCheckError``,
-  ``RebuildRunningError``
+  ``RebuildRunningError``, ``MaintenanceRunningError``
 """
 
 from dagster_lmdb._core import (
@@ -24,6 +24,7 @@ from dagster_lmdb._core import (
     FormatTooNewError,
     IncompatibleHostError,
     LmdbStoreError,
+    MaintenanceRunningError,
     MapFullError,
     NetworkFileSystemError,
     NotAStoreError,
@@ -46,6 +47,7 @@ __all__ = [
     "FormatTooNewError",
     "IncompatibleHostError",
     "LmdbStoreError",
+    "MaintenanceRunningError",
     "MapFullError",
     "NetworkFileSystemError",
     "NotAStoreError",

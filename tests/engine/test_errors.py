@@ -12,6 +12,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +41,7 @@ from dagster_lmdb.errors import (
     FormatTooNewError,
     IncompatibleHostError,
     LmdbStoreError,
+    MaintenanceRunningError,
     MapFullError,
     NetworkFileSystemError,
     NotAStoreError,
@@ -784,6 +786,34 @@ def test_a_second_rebuild_is_refused(storage: LmdbEventLogStorage) -> None:
     assert refused
     storage._log.rebuild()
     assert messages(storage) == ["before"]
+
+
+@of(MaintenanceRunningError)
+def test_compaction_and_what_reads_the_log_in_steps_exclude_each_other(
+    storage: LmdbEventLogStorage,
+) -> None:
+    storage.store_event(line("run", "before"))
+    storage.delete_events("run")
+    log = storage._log
+
+    def compact(progress: Callable[[str, int, int], None] | None = None) -> int:
+        return log.compact(now=time.time(), progress=progress).records
+
+    works = {"compact": compact, "verify": log.verify, "rebuild": log.rebuild}
+    excluded = [("compact", other) for other in works] + [("verify", "compact")]
+    excluded.append(("rebuild", "compact"))
+    for running, other in excluded:
+        refused = []
+
+        def progress(*_: object, other: str = other, refused: list[str] = refused) -> None:
+            with pytest.raises(MaintenanceRunningError, match="try again when that has ended"):
+                works[other]()
+            refused.append(other)
+
+        works[running](progress)
+        assert refused
+        works[other]()
+    assert log.verify().differences == []
 
 
 @of(RebuildRunningError)

@@ -171,6 +171,28 @@ def test_the_page_alone_gives_every_kind_of_record(
     assert statuses == [["SUCCESS", None, False, True]]
 
 
+def test_a_husk_stands_for_the_records_before_it(
+    storage: LmdbEventLogStorage, tmp_path: Path
+) -> None:
+    for one in [*entries("deleted"), *(entry("deleted", "a line") for _ in range(9))]:
+        storage.store_event(one)
+    storage.delete_events("deleted")
+    storage.store_event(entry("kept"))
+    head = storage.get_maximum_record_id()
+    assert storage._log.compact(now=time.time()).records > 10
+    storage.dispose()
+
+    next_sequence = 1
+    stand_for_more = 0
+    for record in read(tmp_path / "store"):
+        also_before = record["fields"][3] if record["kind"] == 0 else 0
+        assert record["sequence"] - also_before == next_sequence
+        next_sequence = record["sequence"] + 1
+        stand_for_more += also_before > 0
+    assert next_sequence - 1 == head
+    assert stand_for_more
+
+
 def test_a_damaged_frame_is_refused(storage: LmdbEventLogStorage, tmp_path: Path) -> None:
     storage.store_event(entry("run", "a message to be damaged"))
     storage.dispose()

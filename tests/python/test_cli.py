@@ -10,12 +10,14 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from dagster._core.utils import make_new_run_id
 
 from dagster_lmdb import LmdbEventLogStorage
 from dagster_lmdb.cli import main
+from dagster_lmdb.cli.ages import Age
 from dagster_lmdb.cli.sizes import Size, readable
 from python.entries import log_line, materialization, planned
 
@@ -120,7 +122,7 @@ def test_a_store_is_resized(store: Path, storage: LmdbEventLogStorage, run_id: s
     assert call("verify", store).exit_code == 0
 
 
-VERBS = ("verify", "rebuild", "stat", "tail", "resize")
+VERBS = ("verify", "rebuild", "compact", "stat", "tail", "resize")
 
 
 def arguments(verb: str, directory: Path) -> list[str]:
@@ -272,3 +274,39 @@ def test_the_command_starts_without_dagster() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
     assert result.stdout.split() == ["False", "False"]
+
+
+def test_compacting_says_what_it_freed(
+    store: Path, storage: LmdbEventLogStorage, run_id: str
+) -> None:
+    storage.delete_events(run_id)
+    result = call("compact", store)
+    assert result.exit_code == 0, result.output
+    freed, whole = result.stdout.splitlines()
+    assert freed.startswith("Freed 32 records, ")
+    head = json.loads(call("stat", store, "--json").stdout)["head"]
+    assert f"whole from record {head + 1:,} on" in whole
+    assert call("verify", store).exit_code == 0
+    assert call("compact", store).stdout.startswith("Freed 0 records, 0 B;")
+
+
+def test_compacting_keeps_what_it_is_told_to(
+    store: Path, storage: LmdbEventLogStorage, run_id: str
+) -> None:
+    storage.delete_events(run_id)
+    assert call("compact", store, "--keep", "1h").stdout.startswith("Freed 0 records, ")
+    assert json.loads(call("stat", store, "--json").stdout)["whole_from"] == 1
+
+
+def test_ages_are_read_with_their_units() -> None:
+    for text, seconds in {
+        "90s": 90,
+        "30m": 1800,
+        "12h": 43200,
+        "7d": 604800,
+        "1.5w": 907200,
+    }.items():
+        assert Age()(text) == seconds
+    for text in ("", "7", "d", "-1d", "7y"):
+        with pytest.raises(click.UsageError):
+            Age()(text)

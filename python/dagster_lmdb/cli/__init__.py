@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from dagster_lmdb import __version__
+from dagster_lmdb.cli.compact import compact
 from dagster_lmdb.cli.rebuild import rebuild
 from dagster_lmdb.cli.resize import resize
 from dagster_lmdb.cli.stat import stat
@@ -52,5 +53,5 @@ def main() -> None:
     """
 
 
-for _verb in (verify, rebuild, stat, tail, resize):
+for _verb in (verify, rebuild, compact, stat, tail, resize):
     main.add_command(_verb)

@@ -103,6 +103,12 @@ create_exception!(
 );
 create_exception!(
     dagster_lmdb._core,
+    MaintenanceRunningError,
+    LmdbStoreError,
+    "Another process compacts the store, or reads a log that must not be compacted meanwhile."
+);
+create_exception!(
+    dagster_lmdb._core,
     AlreadyThereError,
     LmdbStoreError,
     "What was to be added is there already."
@@ -139,6 +145,7 @@ pub fn to_py(error: Error) -> PyErr {
         Error::DamagedRecord { .. } => DamagedRecordError::new_err(text),
         Error::Body { sequence, .. } => undecodable(sequence, text),
         Error::RebuildRunning { .. } => RebuildRunningError::new_err(text),
+        Error::MaintenanceRunning { .. } => MaintenanceRunningError::new_err(text),
         Error::DuplicatePlannedCheck {
             planned,
             check,

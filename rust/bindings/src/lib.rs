@@ -20,12 +20,12 @@ mod _core {
     use crate::errors::{
         AlreadyThereError, DamagedRecordError, DamagedStoreError, DiskFailedError, DiskFullError,
         DuplicatePlannedCheckError, FoldVersionError, FormatTooNewError, IncompatibleHostError,
-        LmdbStoreError, MapFullError, NetworkFileSystemError, NotAStoreError, NotThereError,
-        OtherPidNamespaceError, ReadersFullError, RebuildRunningError, StorePermissionError,
-        UndecodableEventError,
+        LmdbStoreError, MaintenanceRunningError, MapFullError, NetworkFileSystemError,
+        NotAStoreError, NotThereError, OtherPidNamespaceError, ReadersFullError,
+        RebuildRunningError, StorePermissionError, UndecodableEventError,
     };
     #[pymodule_export]
-    use crate::event_log::{AssetRow, Claim, Document, EventLog, PoolRow, Verification};
+    use crate::event_log::{AssetRow, Claim, Compacted, Document, EventLog, PoolRow, Verification};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

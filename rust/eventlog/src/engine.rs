@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::command::{Command, Reply};
 use crate::commit::{SCHEMA, apply, cached_status_key};
+use crate::compaction::{self, Compacted, Keep};
 use crate::error::{Error, Result};
-use crate::log::husk::husk_of;
+use crate::log::husk::{Order, husk_of};
 use crate::projection::key::Key;
 use crate::projection::{Table, rows};
 use crate::query::{Reader, open_record};
@@ -125,7 +126,8 @@ impl EventLog {
                 let Some(frame) = reader.frame(*sequence)? else {
                     continue;
                 };
-                if let Some(husk) = husk_of(&reader, *sequence, &open_record(*sequence, frame)?)? {
+                let record = open_record(*sequence, frame)?;
+                if let Some(husk) = husk_of(&reader, *sequence, &record, Order::Any)? {
                     husks.push((*sequence, seal_frame(&Record::Husk(husk).encode())));
                 }
             }
@@ -149,6 +151,11 @@ impl EventLog {
     /// Refolds the log into the other projection set and switches to it; returns the head.
     pub fn rebuild(&self, progress: Progress<'_>) -> Result<Sequence> {
         refold::rebuild(&self.store, progress)
+    }
+
+    /// Replaces what later records supersede or cover by husks, beside live writers.
+    pub fn compact(&self, keep: Keep, progress: Progress<'_>) -> Result<Compacted> {
+        compaction::compact(&self.store, keep, progress)
     }
 
     /// The event under a sequence, as Dagster's packed JSON.

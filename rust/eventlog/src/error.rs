@@ -169,6 +169,12 @@ pub enum Error {
     #[error("a rebuild of {path} is already running; it is resumed by the command that started it")]
     RebuildRunning { path: PathBuf },
 
+    /// A compaction runs, or work that it must not run beside.
+    #[error(
+        "{path} is being compacted, verified or rebuilt by another process, beside which this cannot be done; try again when that has ended"
+    )]
+    MaintenanceRunning { path: PathBuf },
+
     /// Any other failure of LMDB.
     #[error("LMDB failed on {path}: {source}")]
     Lmdb { path: PathBuf, source: LmdbError },

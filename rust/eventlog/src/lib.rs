@@ -46,6 +46,7 @@
 
 pub mod command;
 pub mod commit;
+pub mod compaction;
 pub mod engine;
 pub mod error;
 pub mod log;

@@ -2,15 +2,14 @@
 
 mod engine_support;
 
+use engine_support::random::{Dice, random_command};
 use engine_support::{
-    Draft, assert_sound, assert_stays, check_evaluated, check_planned, claim, done, execute, head,
-    husk, line, materialized, new_log, of_asset, of_type, rebuild, rows, sequences_of, set_limit,
-    store, try_store,
+    assert_sound, assert_stays, check_evaluated, check_planned, claim, done, execute, head, husk,
+    line, materialized, new_log, rebuild, rows, sequences_of, set_limit, store,
 };
 use eventlog::EventLog;
 use eventlog::command::Command;
-use eventlog::record::event_type::names;
-use eventlog::record::{AssetFacet, Kind, Record};
+use eventlog::record::{Kind, Record};
 use eventlog::value::{Shape, ShapeKind};
 
 const A: &str = r#"["a"]"#;
@@ -204,120 +203,6 @@ fn what_a_wipe_of_an_asset_hides_stays_in_its_run() {
     assert_eq!(husk_all(&log, false), [3], "the further row of the check");
     delete_run(&log, "r1");
     assert_eq!(husk_all(&log, false), [1, 2]);
-}
-
-/// Numbers that look random and are the same each time.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-
-    fn pick<'a, T: ?Sized>(&mut self, among: &[&'a T]) -> &'a T {
-        among[self.below(among.len())]
-    }
-}
-
-const RUNS: [&str; 4] = ["r1", "r2", "r3", ""];
-const ASSETS: [&str; 2] = [A, r#"["b"]"#];
-const PARTITIONS: [&str; 3] = ["p", "q", "x"];
-const SUBSETS: [&[&str]; 4] = [&[], &["p"], &["p", "q"], &["x", "p", "q"]];
-
-fn random_draft(dice: &mut Dice) -> Draft<'static> {
-    let (run_id, key) = (dice.pick(&RUNS), dice.pick(&ASSETS));
-    let partition = [None, Some(dice.pick(&PARTITIONS))][dice.below(2)];
-    let draft = match dice.below(8) {
-        0 => line(run_id),
-        1 => of_type(
-            run_id,
-            dice.pick(&["PIPELINE_START", "STEP_START", "OF_LATER"]),
-        ),
-        2 => check_planned(run_id, key, "c", dice.pick(&SUBSETS)),
-        3 => check_evaluated(run_id, key, "c", partition),
-        4 => of_asset("", names::FRESHNESS, key, None),
-        5 => {
-            let asset = AssetFacet {
-                key,
-                subset: dice.pick(&SUBSETS).to_vec(),
-                ..AssetFacet::default()
-            };
-            Draft {
-                asset: Some(asset),
-                ..of_type(run_id, names::PLANNED)
-            }
-        }
-        _ => {
-            let kind = dice.pick(&[names::MATERIALIZATION, names::OBSERVATION, names::FAILED]);
-            let mut draft = of_asset(run_id, kind, key, partition);
-            let facet = draft.asset.as_mut().unwrap();
-            facet.skipped = dice.below(2) == 0;
-            facet.tags = vec![("dagster/partition/x", dice.pick(&["1", "2"]))];
-            draft
-        }
-    };
-    Draft {
-        timestamp: dice.below(10) as f64,
-        ..draft
-    }
-}
-
-fn random_command(log: &EventLog, dice: &mut Dice) {
-    let now = dice.below(10) as f64;
-    let run_id = dice.pick(&RUNS).to_string();
-    let asset_key = dice.pick(&ASSETS).to_string();
-    let pool = dice.pick(&["x", "y"]).to_string();
-    let (definition, key) = ("d".to_string(), dice.pick(&PARTITIONS).to_string());
-    let step_key = dice.pick(&["s", "t"]).to_string();
-    let command = match dice.below(22) {
-        0 => Command::DeleteRunEvents { run_id, now },
-        1 => Command::WipeAsset { asset_key, now },
-        2 => Command::WipeAssetPartitions {
-            asset_key,
-            partitions: dice.pick(&SUBSETS).iter().map(|&p| p.into()).collect(),
-            now,
-        },
-        3 if dice.below(4) == 0 => Command::Wipe { now },
-        4 | 5 => Command::AddDynamicPartitions {
-            definition,
-            keys: dice.pick(&SUBSETS).iter().map(|&p| p.into()).collect(),
-            now,
-        },
-        6 => Command::DeleteDynamicPartition {
-            definition,
-            key,
-            now,
-        },
-        7 | 8 => Command::SetPoolLimit {
-            pool,
-            limit: dice.below(3) as i64,
-            from_default: dice.below(2) == 0,
-            now,
-        },
-        9 => Command::DeletePoolLimit { pool, now },
-        10..=12 => Command::ClaimSlot {
-            pool,
-            run_id,
-            step_key,
-            priority: dice.below(2) as i64,
-            now,
-        },
-        13 => Command::FreeSlots {
-            run_id,
-            step_key: [None, Some(step_key)][dice.below(2)].clone(),
-            now,
-        },
-        _ => {
-            let drafts: Vec<_> = (0..=dice.below(3)).map(|_| random_draft(dice)).collect();
-            // A check that was planned twice is refused, and nothing is stored.
-            let _ = try_store(log, &drafts);
-            return;
-        }
-    };
-    execute(log, &command).unwrap();
 }
 
 /// `ENGINE_SEEDS` makes it longer.

@@ -20,4 +20,4 @@ pub use assets::AssetRow;
 pub use concurrency::{Claim, PoolRow};
 pub use documents::Document;
 pub use handle::EventLog;
-pub use store::Verification;
+pub use store::{Compacted, Verification};

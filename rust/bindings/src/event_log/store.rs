@@ -1,6 +1,7 @@
 //! The store itself: `_core.pyi`, "The store".
 
 use eventlog::Sequence;
+use eventlog::compaction::Keep;
 use eventlog::projection::Table;
 use eventlog::query::records;
 use pyo3::prelude::{Bound, Py, PyAny, PyAnyMethods, PyErr, PyResult, Python};
@@ -33,6 +34,17 @@ pub struct Verification {
     differences: Vec<String>,
 }
 
+/// What `EventLog.compact` did.
+#[pyclass(frozen, get_all, module = "dagster_lmdb._core")]
+pub struct Compacted {
+    records: u64,
+    bytes: u64,
+    log_before: u64,
+    log_after: u64,
+    whole_from: u64,
+    registers_from: u64,
+}
+
 #[pymethods]
 impl EventLog {
     fn stat<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -62,8 +74,11 @@ impl EventLog {
         )?;
         stat.set_item("created", info.meta.created)?;
         stat.set_item("head", head.get())?;
+        stat.set_item("whole_from", info.meta.whole_from.max(1))?;
+        stat.set_item("registers_from", info.meta.registers_from.max(1))?;
         stat.set_item("map_size", info.map_size)?;
         stat.set_item("used_bytes", info.used_bytes)?;
+        stat.set_item("free_bytes", info.free_bytes)?;
         stat.set_item("file_bytes", info.file_bytes)?;
         stat.set_item("page_size", info.page_size)?;
         stat.set_item("max_readers", info.max_readers)?;
@@ -134,6 +149,26 @@ impl EventLog {
     #[pyo3(signature = (progress=None))]
     fn rebuild(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<u64> {
         Ok(with_progress(py, progress, |report| self.engine.rebuild(report))?.get())
+    }
+
+    #[pyo3(signature = (*, keep_since=None, now, progress=None))]
+    fn compact(
+        &self,
+        py: Python<'_>,
+        keep_since: Option<f64>,
+        now: f64,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Compacted> {
+        let keep = keep_since.map_or(Keep::Nothing, |time| Keep::Since { time, now });
+        let done = with_progress(py, progress, |report| self.engine.compact(keep, report))?;
+        Ok(Compacted {
+            records: done.records,
+            bytes: done.bytes,
+            log_before: done.log_before,
+            log_after: done.log_after,
+            whole_from: done.whole_from.get(),
+            registers_from: done.registers_from.get(),
+        })
     }
 
     fn husk(&self, py: Python<'_>, sequences: Vec<u64>) -> PyResult<Vec<u64>> {

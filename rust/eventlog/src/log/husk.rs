@@ -14,13 +14,24 @@ use crate::query::{Reader, documents, events};
 use crate::record::{Definition, Event, Husk, Record, RunAdvanced, Space};
 use crate::sequence::Sequence;
 
+/// What is known of the records before one that may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Nothing: any of them may be there.
+    Any,
+    /// Those that the record supersedes have gone: a register that retires its key may go as well.
+    Ascending,
+}
+
 /// The husk of a record, or None where the record has to stay.
 pub fn husk_of(
     reader: &Reader<'_>,
     sequence: Sequence,
     record: &Record<'_>,
+    order: Order,
 ) -> Result<Option<Husk>> {
-    if !may_go(reader, sequence, record)? {
+    let is_last_word = order == Order::Ascending && record.retires();
+    if !is_last_word && !may_go(reader, sequence, record)? {
         return Ok(None);
     }
     let mut husk = Husk::default();

@@ -101,6 +101,16 @@ pub struct Husk {
     /// What the record said of its run's status.
     #[serde(default)]
     pub status: Option<RunAdvanced>,
+    /// How many records before this one it stands for as well.
+    #[serde(default)]
+    pub also_before: u64,
+}
+
+impl Husk {
+    /// Whether nothing leans on what is gone.
+    pub fn is_empty(&self) -> bool {
+        self.definitions.is_empty() && self.known_assets.is_empty() && self.status.is_none()
+    }
 }
 
 /// What a removed event said of its run's status, which outlives the run's events.
@@ -337,6 +347,37 @@ impl<'a> Record<'a> {
             Self::Document(_) => Kind::Document,
             Self::RunStateSet(_) => Kind::RunStateSet,
             Self::SpacesWiped(_) => Kind::SpacesWiped,
+        }
+    }
+
+    /// When the record came about, Unix seconds; None for one that does not say. Not monotone in the
+    /// sequence: an event has the time it happened.
+    pub fn timestamp(&self) -> Option<f64> {
+        match self {
+            Self::Husk(_) | Self::ShapeDefined(_) => None,
+            Self::Event(event) => Some(event.timestamp),
+            Self::CheckExecutionPlanned(planned) => Some(planned.created),
+            Self::RunEventsDeleted(deleted) => Some(deleted.timestamp),
+            Self::AssetWiped(wiped) => Some(wiped.timestamp),
+            Self::AssetPartitionsWiped(wiped) => Some(wiped.timestamp),
+            Self::EventLogWiped(wiped) => Some(wiped.timestamp),
+            Self::DynamicPartition(partition) => Some(partition.timestamp),
+            Self::PoolLimit(limit) => Some(limit.timestamp),
+            Self::PoolStep(step) => Some(step.timestamp),
+            Self::Document(document) => Some(document.timestamp),
+            Self::RunStateSet(set) => Some(set.timestamp),
+            Self::SpacesWiped(wiped) => Some(wiped.timestamp),
+        }
+    }
+
+    /// Whether a register says that there is nothing under its key any more.
+    pub fn retires(&self) -> bool {
+        match self {
+            Self::DynamicPartition(partition) => !partition.present,
+            Self::PoolLimit(limit) => limit.limit.is_none() && limit.slot_count == 0,
+            Self::PoolStep(step) => step.state.is_none(),
+            Self::Document(document) => document.state.is_none(),
+            _ => false,
         }
     }
 

@@ -4,9 +4,6 @@
 //! meta row, so that a rebuild that died is taken up where it was. The commit that reaches the head
 //! switches, and the old set is emptied in small commits after it.
 
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
-
 use super::Progress;
 use crate::error::{Error, Result};
 use crate::log::scan;
@@ -14,6 +11,7 @@ use crate::projection::{FOLD_VERSION, LogSource, Table, Target, fold};
 use crate::query::{Reader, open_record};
 use crate::record::Record;
 use crate::sequence::Sequence;
+use crate::store::maintenance::{COMPACTION, REBUILD, alone, shared};
 use crate::store::{Meta, Outcome, Rebuild, Store, Transaction};
 
 /// Records folded per commit: tens of milliseconds in which other writers wait.
@@ -26,9 +24,17 @@ const ROWS: usize = 20_000;
 ///
 /// # Errors
 ///
-/// [`Error::RebuildRunning`] while another process rebuilds the store.
+/// [`Error::RebuildRunning`] while another process rebuilds the store;
+/// [`Error::MaintenanceRunning`] while one compacts it.
 pub fn rebuild(store: &Store, progress: Progress<'_>) -> Result<Sequence> {
-    let _only_one = lock(store)?;
+    let directory = store.directory();
+    let path = || directory.to_owned();
+    let _alone = alone(directory, REBUILD, || Error::RebuildRunning {
+        path: path(),
+    })?;
+    let _same_log = shared(directory, COMPACTION, || Error::MaintenanceRunning {
+        path: path(),
+    })?;
     begin(store, progress)?;
     loop {
         let (at, head, done) = store.write(&|| false, fold_chunk)?;
@@ -37,28 +43,6 @@ pub fn rebuild(store: &Store, progress: Progress<'_>) -> Result<Sequence> {
             empty_other_set(store, progress)?;
             return Ok(head);
         }
-    }
-}
-
-fn lock(store: &Store) -> Result<File> {
-    let path = store.directory().join("rebuild");
-    let failed = |source| Error::Io {
-        action: "cannot lock",
-        path: path.clone(),
-        source,
-    };
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::RebuildRunning {
-            path: store.directory().to_owned(),
-        }),
-        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 

@@ -7,7 +7,9 @@ use crate::error::{Error, Result};
 use crate::log::scan;
 use crate::projection::fold;
 use crate::query::{Reader, open_record};
+use crate::record::Record;
 use crate::sequence::Sequence;
+use crate::store::maintenance::{COMPACTION, shared};
 use crate::store::{Snapshot, Store};
 
 /// Records folded per snapshot, so that none pins old pages for long.
@@ -29,8 +31,17 @@ pub struct Verification {
 ///
 /// The last records and the comparison share one snapshot, the one read transaction of the engine
 /// that outlives a short call.
+///
+/// # Errors
+///
+/// [`Error::MaintenanceRunning`] while another process compacts the store. Damage is no error: it is
+/// among what is found.
 pub fn verify(store: &Store, progress: Progress<'_>) -> Result<Verification> {
-    let scratch = Scratch::new(store.directory())?;
+    let directory = store.directory();
+    let _same_log = shared(directory, COMPACTION, || Error::MaintenanceRunning {
+        path: directory.to_owned(),
+    })?;
+    let scratch = Scratch::new(directory)?;
     let mut refold = Refold {
         scratch: &scratch,
         at: Sequence::ZERO,
@@ -79,17 +90,19 @@ impl Refold<'_> {
         scratch.fold(view, log, |target| {
             for row in scan(view, log, self.at)?.take(CHUNK) {
                 let (sequence, frame) = row?;
-                if sequence != self.at.next() {
-                    let missing = format!(
-                        "records {} to before {sequence} are missing",
-                        self.at.next()
-                    );
+                let record = open_record(sequence, frame);
+                let first = match &record {
+                    Ok(Record::Husk(husk)) => sequence.get().saturating_sub(husk.also_before),
+                    _ => sequence.get(),
+                };
+                if first > self.at.next().get() {
+                    let missing =
+                        format!("records {} to before {first} are missing", self.at.next());
                     self.damaged.push(missing);
                 }
                 self.at = sequence;
                 self.records += 1;
-                let folded =
-                    open_record(sequence, frame).and_then(|record| fold(target, sequence, &record));
+                let folded = record.and_then(|record| fold(target, sequence, &record));
                 if let Err(error) = folded {
                     self.damaged.push(match error {
                         Error::DamagedRecord {

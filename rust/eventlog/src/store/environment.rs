@@ -217,6 +217,9 @@ fn new_meta(
         fold_version: schema.fold_version,
         epoch: 1,
         rebuild: None,
+        whole_from: 0,
+        registers_from: 0,
+        compaction: None,
     })
 }
 

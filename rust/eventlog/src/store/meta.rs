@@ -40,6 +40,17 @@ pub struct Rebuild {
     pub next_sequence: u64,
 }
 
+/// A compaction that goes through the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compaction {
+    /// The last sequence that it counts with, but for registers.
+    pub whole: u64,
+    /// The last sequence that it counts with for registers, and looks at.
+    pub registers: u64,
+    /// The next sequence that it looks at.
+    pub next_sequence: u64,
+}
+
 /// What a store says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
@@ -64,6 +75,16 @@ pub struct Meta {
     /// The rebuild under way.
     #[serde(default)]
     pub rebuild: Option<Rebuild>,
+    /// The horizon of events, runs, ticks and instigators: from this sequence on, the log tells how
+    /// they were at each. Zero where nothing has gone.
+    #[serde(default)]
+    pub whole_from: u64,
+    /// The same of heartbeats and cursor values.
+    #[serde(default)]
+    pub registers_from: u64,
+    /// The compaction under way.
+    #[serde(default)]
+    pub compaction: Option<Compaction>,
 }
 
 /// The one field that every format has.

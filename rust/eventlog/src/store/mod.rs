@@ -7,6 +7,7 @@ mod inspect;
 mod journal;
 pub mod lmdb;
 mod lmdb_error;
+pub mod maintenance;
 mod meta;
 mod namespace;
 mod open;
@@ -23,7 +24,7 @@ mod store;
 mod transaction;
 
 pub use gate::Trees;
-pub use meta::{Durability, FORMAT, Meta, Rebuild};
+pub use meta::{Compaction, Durability, FORMAT, Meta, Rebuild};
 pub use open::{OpenOptions, Schema};
 pub use store::{Store, StoreInfo};
 pub use transaction::{Outcome, Snapshot, Transaction};

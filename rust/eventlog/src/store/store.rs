@@ -55,8 +55,10 @@ pub struct StoreInfo {
     pub meta: Meta,
     pub map_size: usize,
     pub page_size: usize,
-    /// Bytes of the pages that were ever used; those that were freed are used again.
+    /// Bytes of the pages that were ever used.
     pub used_bytes: u64,
+    /// Bytes of those among them that were freed, and are used again.
+    pub free_bytes: u64,
     /// Bytes of the data file.
     pub file_bytes: u64,
     /// Id of the last committed transaction.
@@ -272,15 +274,16 @@ impl Store {
         })
     }
 
-    /// Sizes of the store.
+    /// Sizes of the store. O(free pages).
     pub fn info(&self) -> Result<StoreInfo> {
         let opened = self.opened()?;
         let meta = self.read(|snapshot| Ok(snapshot.meta().clone()))?;
         let inside = opened.enter()?;
-        let found = inside
-            .live()
-            .environment()
-            .info()
+        let environment = inside.live().environment();
+        let found = environment.info().map_err(|error| opened.failure(error))?;
+        let free = environment
+            .read()
+            .and_then(|reading| reading.freed_after(0))
             .map_err(|error| opened.failure(error))?;
         let data = self.directory().join(DATA);
         let file = std::fs::metadata(&data)
@@ -291,6 +294,7 @@ impl Store {
             map_size: found.map_size,
             page_size: found.page_size,
             used_bytes: (found.last_page as u64 + 1) * found.page_size as u64,
+            free_bytes: (free.len() * found.page_size) as u64,
             file_bytes: file.len(),
             last_transaction: found.last_transaction,
             max_readers: found.max_readers,

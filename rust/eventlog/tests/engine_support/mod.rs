@@ -3,13 +3,15 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod random;
+
 use eventlog::command::{Claim, Command, NewEvent, Reply};
 use eventlog::error::{Error, Result};
 use eventlog::projection::Table;
 use eventlog::projection::key::Key;
 use eventlog::query::{Bounds, records};
 use eventlog::record::event_type::names;
-use eventlog::record::{AssetFacet, CheckFacet, Event, Kind, Record};
+use eventlog::record::{AssetFacet, CheckFacet, Event, Kind, Record, StatusFacet};
 use eventlog::store::OpenOptions;
 use eventlog::{EventLog, Sequence};
 use tempfile::TempDir;
@@ -48,6 +50,7 @@ pub struct Draft<'a> {
     pub job_name: Option<&'a str>,
     pub asset: Option<AssetFacet<'a>>,
     pub check: Option<CheckFacet<'a>>,
+    pub status: Option<StatusFacet<'a>>,
     /// Partitions of a planned check after the first.
     pub more_partitions: &'a [&'a str],
 }
@@ -67,7 +70,7 @@ impl Draft<'_> {
             level: 10,
             asset: self.asset.clone(),
             check,
-            status: None,
+            status: self.status,
             body: &[0xC0],
         });
         NewEvent {

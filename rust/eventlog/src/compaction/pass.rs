@@ -1,0 +1,288 @@
+//! A pass over the log: its cutoffs, its steps, and what they freed.
+
+use super::ranges;
+use super::survey::{Cutoffs, Survey, is_register};
+use crate::error::{Error, Result};
+use crate::log::husk::{Order, husk_of};
+use crate::log::scan;
+use crate::query::{Reader, open_record};
+use crate::record::{Record, seal_frame};
+use crate::refold::Progress;
+use crate::sequence::Sequence;
+use crate::store::maintenance::{COMPACTION, alone};
+use crate::store::{Compaction, Meta, Outcome, Snapshot, Store, Transaction};
+
+/// Records looked at per snapshot, so that none pins old pages for long.
+const SCANNED: usize = 20_000;
+
+/// Records replaced per commit: a few milliseconds in which other writers wait.
+const REPLACED: usize = 500;
+
+/// Which history stays whole.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Keep {
+    /// None: what is superseded goes.
+    Nothing,
+    /// What was stored since a time, in Unix seconds, of a clock that now shows `now`.
+    Since { time: f64, now: f64 },
+}
+
+/// What a compaction did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Compacted {
+    /// Records that left husks.
+    pub records: u64,
+    /// Bytes of their frames, less those of the husks.
+    pub bytes: u64,
+    /// Bytes of the log's pages before and after.
+    pub log_before: u64,
+    pub log_after: u64,
+    /// First sequence from which on no event, run or instigator record is missing.
+    pub whole_from: Sequence,
+    /// The same of heartbeats and cursor values.
+    pub registers_from: Sequence,
+}
+
+/// Replaces by husks what records up to now supersede or cover; a pass that died is ended first. A
+/// rebuild that died begins anew: it has folded records whose retirement goes here.
+///
+/// O(log) in time; 16 bytes of memory for each thing that the log holds the state of.
+///
+/// # Errors
+///
+/// [`Error::MaintenanceRunning`] beside another one, and beside a verification or a rebuild, which
+/// read the log in several snapshots.
+pub fn compact(store: &Store, keep: Keep, progress: Progress<'_>) -> Result<Compacted> {
+    let directory = store.directory();
+    let _alone = alone(directory, COMPACTION, || Error::MaintenanceRunning {
+        path: directory.to_owned(),
+    })?;
+    set_meta(store, |meta| meta.rebuild.take().is_some())?;
+    let log_before = log_bytes(store)?;
+    let mut freed = Freed::default();
+    if let Some(begun) = store.read(|snapshot| Ok(snapshot.meta().compaction.clone()))? {
+        freed.add(run(store, begun, progress)?);
+    }
+    let begun = begin(store, keep, progress)?;
+    freed.add(run(store, begun, progress)?);
+    let meta = store.read(|snapshot| Ok(snapshot.meta().clone()))?;
+    Ok(Compacted {
+        records: freed.records,
+        bytes: freed.bytes,
+        log_before,
+        log_after: log_bytes(store)?,
+        whole_from: Sequence::new(meta.whole_from.max(1)),
+        registers_from: Sequence::new(meta.registers_from.max(1)),
+    })
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Freed {
+    records: u64,
+    bytes: u64,
+}
+
+impl Freed {
+    fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.bytes += other.bytes;
+    }
+}
+
+fn log_bytes(store: &Store) -> Result<u64> {
+    let page = store.info()?.page_size as u64;
+    store.read(|snapshot| {
+        let stat = snapshot.view().stat(snapshot.trees().log)?;
+        Ok((stat.branch_pages + stat.leaf_pages + stat.overflow_pages) as u64 * page)
+    })
+}
+
+/// The cutoffs of a new pass; its place is written with the first step that changes anything.
+fn begin(store: &Store, keep: Keep, progress: Progress<'_>) -> Result<Compaction> {
+    let head = store.read(|snapshot| reader(snapshot).head())?;
+    let whole = match keep {
+        Keep::Nothing => head,
+        Keep::Since { time, now } => {
+            let mut last = Sequence::ZERO;
+            walk(
+                store,
+                Sequence::ZERO,
+                head,
+                "find the time",
+                progress,
+                |at, record| {
+                    // A clock that ran ahead must not keep compaction from ever going past its records.
+                    let is_kept = |at: f64| time < at && at <= now;
+                    let go_on = !record.timestamp().is_some_and(is_kept);
+                    if go_on {
+                        last = at;
+                    }
+                    Ok(go_on)
+                },
+            )?;
+            last
+        }
+    };
+    Ok(Compaction {
+        whole: whole.get(),
+        registers: head.get(),
+        next_sequence: 1,
+    })
+}
+
+/// Calls `see` with the records after a sequence, up to another, until it returns false.
+fn walk(
+    store: &Store,
+    after: Sequence,
+    to: Sequence,
+    phase: &str,
+    progress: Progress<'_>,
+    mut see: impl FnMut(Sequence, &Record<'_>) -> Result<bool>,
+) -> Result<()> {
+    let mut at = after;
+    while at < to {
+        let go_on = store.read(|snapshot| {
+            for row in scan(snapshot.view(), snapshot.trees().log, at)?.take(SCANNED) {
+                let (sequence, frame) = row?;
+                if sequence > to {
+                    at = to;
+                    return Ok(true);
+                }
+                at = sequence;
+                if !see(sequence, &open_record(sequence, frame)?)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
+        progress(phase, at.get(), to.get())?;
+        if !go_on {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn run(store: &Store, begun: Compaction, progress: Progress<'_>) -> Result<Freed> {
+    let cutoffs = Cutoffs {
+        whole: Sequence::new(begun.whole),
+        registers: Sequence::new(begun.registers),
+    };
+    let mut survey = Survey::new(cutoffs);
+    walk(
+        store,
+        Sequence::ZERO,
+        cutoffs.registers,
+        "survey",
+        progress,
+        |sequence, record| {
+            survey.see(sequence, record);
+            Ok(true)
+        },
+    )?;
+    let mut freed = Freed::default();
+    let mut at = Sequence::new(begun.next_sequence - 1);
+    while at < cutoffs.registers {
+        let (found, to) = store.read(|snapshot| candidates(snapshot, &survey, at, cutoffs))?;
+        if !found.is_empty() {
+            let place = Compaction {
+                next_sequence: to.next().get(),
+                ..begun.clone()
+            };
+            let step = store.write(&|| false, |transaction| {
+                replace(transaction, &found, &place)
+            })?;
+            freed.add(step);
+        }
+        at = to;
+        progress("compact", at.get(), cutoffs.registers.get())?;
+    }
+    set_meta(store, |meta| meta.compaction.take().is_some())?;
+    Ok(freed)
+}
+
+/// Changes the meta row, where `change` says that it did.
+fn set_meta(store: &Store, change: impl FnOnce(&mut Meta) -> bool) -> Result<()> {
+    store.write(&|| false, |transaction| {
+        let mut meta = transaction.meta().clone();
+        if !change(&mut meta) {
+            return Ok(Outcome::Nothing(()));
+        }
+        transaction.set_meta(meta)?;
+        Ok(Outcome::Commit(()))
+    })
+}
+
+/// The next records that may go, and how far was looked.
+fn candidates(
+    snapshot: &Snapshot<'_>,
+    survey: &Survey,
+    after: Sequence,
+    cutoffs: Cutoffs,
+) -> Result<(Vec<Sequence>, Sequence)> {
+    let mut found = Vec::new();
+    let mut at = after;
+    for row in scan(snapshot.view(), snapshot.trees().log, after)?.take(SCANNED) {
+        let (sequence, frame) = row?;
+        if sequence > cutoffs.registers {
+            return Ok((found, cutoffs.registers));
+        }
+        at = sequence;
+        if survey.may_go(sequence, &open_record(sequence, frame)?) {
+            found.push(sequence);
+            if found.len() == REPLACED {
+                break;
+            }
+        }
+    }
+    Ok((found, at))
+}
+
+/// Replaces records by husks; what each leaves behind is read in the transaction itself.
+fn replace(
+    transaction: &mut Transaction<'_>,
+    found: &[Sequence],
+    place: &Compaction,
+) -> Result<Outcome<Freed>> {
+    let log = transaction.trees().log;
+    let mut freed = Freed::default();
+    let (mut empty, mut speaking) = (Vec::new(), Vec::new());
+    let mut meta = Meta {
+        compaction: Some(place.clone()),
+        ..transaction.meta().clone()
+    };
+    let reader = Reader::new(transaction.view(), transaction.live_set(), log);
+    for sequence in found {
+        let Some(frame) = reader.frame(*sequence)? else {
+            continue;
+        };
+        let record = open_record(*sequence, frame)?;
+        let Some(husk) = husk_of(&reader, *sequence, &record, Order::Ascending)? else {
+            continue;
+        };
+        freed.records += 1;
+        freed.bytes += frame.len() as u64;
+        if is_register(&record) {
+            meta.registers_from = meta.registers_from.max(place.registers + 1);
+        } else {
+            meta.whole_from = meta.whole_from.max(place.whole + 1);
+        }
+        if husk.is_empty() {
+            empty.push(*sequence);
+        } else {
+            let frame = seal_frame(&Record::Husk(husk).encode());
+            freed.bytes = freed.bytes.saturating_sub(frame.len() as u64);
+            speaking.push((*sequence, frame));
+        }
+    }
+    for (sequence, frame) in &speaking {
+        transaction.put(log, &sequence.to_key(), frame)?;
+    }
+    ranges::put_empty(transaction, &empty)?;
+    transaction.set_meta(meta)?;
+    Ok(Outcome::Commit(freed))
+}
+
+fn reader<'t>(snapshot: &Snapshot<'t>) -> Reader<'t> {
+    Reader::new(snapshot.view(), snapshot.live_set(), snapshot.trees().log)
+}

@@ -1,0 +1,172 @@
+//! Which records are superseded or covered by a later one, up to a cutoff.
+//!
+//! The projections know whether something supersedes a record, not when it came. History after the
+//! cutoff stays whole, so a record goes only if what supersedes it stands at or before the cutoff.
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use crate::record::{Document, Record, Space};
+use crate::sequence::Sequence;
+
+/// The last records that a pass counts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cutoffs {
+    /// For events, runs, ticks and all else that tells how the instance was.
+    pub whole: Sequence,
+    /// For heartbeats and cursor values, whose past nobody asks for. Not below `whole`.
+    pub registers: Sequence,
+}
+
+impl Cutoffs {
+    /// The cutoff of a record.
+    pub fn of(&self, record: &Record<'_>) -> Sequence {
+        if is_register(record) {
+            self.registers
+        } else {
+            self.whole
+        }
+    }
+}
+
+/// Whether a record's past counts for nothing.
+pub fn is_register(record: &Record<'_>) -> bool {
+    matches!(
+        record,
+        Record::Document(Document {
+            space: Space::Heartbeat | Space::CursorValue,
+            ..
+        })
+    )
+}
+
+/// The last record of everything that records supersede or cover, 16 bytes each. A hash stands for
+/// what it is of: should two meet, a record may go although what supersedes it is after the cutoff.
+#[derive(Debug)]
+pub struct Survey {
+    cutoffs: Cutoffs,
+    last: HashMap<u64, Sequence>,
+}
+
+/// What a record supersedes or covers.
+#[derive(Hash)]
+enum Subject<'a> {
+    Document(Space, Sequence),
+    RunState(Sequence),
+    Space(Space),
+    DynamicPartition(&'a str, &'a str),
+    PoolLimit(&'a str),
+    PoolStep(&'a str, &'a str, &'a str),
+    RunEvents(&'a str),
+    Asset(&'a str),
+    AssetPartition(&'a str, &'a str),
+    EventLog,
+}
+
+impl Subject<'_> {
+    fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        Hash::hash(self, &mut hasher);
+        hasher.finish()
+    }
+}
+
+impl Survey {
+    /// Nothing seen yet.
+    pub fn new(cutoffs: Cutoffs) -> Self {
+        Self {
+            cutoffs,
+            last: HashMap::new(),
+        }
+    }
+
+    /// Takes in the next record of the log.
+    pub fn see(&mut self, sequence: Sequence, record: &Record<'_>) {
+        if sequence > self.cutoffs.of(record) {
+            return;
+        }
+        let mut superseded = |subject: Subject<'_>| {
+            self.last.insert(subject.hash(), sequence);
+        };
+        match record {
+            Record::Husk(_)
+            | Record::ShapeDefined(_)
+            | Record::Event(_)
+            | Record::CheckExecutionPlanned(_) => {}
+            Record::RunEventsDeleted(deleted) => superseded(Subject::RunEvents(&deleted.run_id)),
+            Record::AssetWiped(wiped) => superseded(Subject::Asset(&wiped.asset_key)),
+            Record::AssetPartitionsWiped(wiped) => {
+                for partition in &wiped.partitions {
+                    superseded(Subject::AssetPartition(&wiped.asset_key, partition));
+                }
+            }
+            Record::EventLogWiped(_) => superseded(Subject::EventLog),
+            Record::SpacesWiped(wiped) => {
+                for space in &wiped.spaces {
+                    superseded(Subject::Space(*space));
+                }
+            }
+            Record::DynamicPartition(_)
+            | Record::PoolLimit(_)
+            | Record::PoolStep(_)
+            | Record::Document(_)
+            | Record::RunStateSet(_) => {
+                superseded(register(sequence, record).expect("these are registers"));
+            }
+        }
+    }
+
+    /// Whether something up to the cutoff supersedes or covers the record, or the record itself says
+    /// that its subject is gone.
+    pub fn may_go(&self, sequence: Sequence, record: &Record<'_>) -> bool {
+        if sequence > self.cutoffs.of(record) {
+            return false;
+        }
+        let after = |subject: Subject<'_>| {
+            let last = self.last.get(&subject.hash());
+            last.is_some_and(|last| *last > sequence)
+        };
+        let covered = match record {
+            Record::Event(event) => {
+                after(Subject::RunEvents(event.run_id)) || after(Subject::EventLog)
+            }
+            Record::CheckExecutionPlanned(planned) => {
+                after(Subject::RunEvents(&planned.run_id))
+                    || after(Subject::EventLog)
+                    || after(Subject::Asset(&planned.asset_key))
+                    || after(Subject::AssetPartition(
+                        &planned.asset_key,
+                        &planned.partition,
+                    ))
+            }
+            Record::DynamicPartition(_) | Record::PoolLimit(_) | Record::PoolStep(_) => {
+                after(Subject::EventLog)
+            }
+            Record::Document(document) => after(Subject::Space(document.space)),
+            Record::RunStateSet(set) => {
+                after(Subject::Space(Space::Run))
+                    || after(Subject::Document(Space::Run, Sequence::new(set.id)))
+            }
+            _ => false,
+        };
+        covered || record.retires() || register(sequence, record).is_some_and(after)
+    }
+}
+
+/// What a register holds the state of.
+fn register<'a>(sequence: Sequence, record: &'a Record<'_>) -> Option<Subject<'a>> {
+    Some(match record {
+        Record::DynamicPartition(partition) => {
+            Subject::DynamicPartition(&partition.definition, &partition.key)
+        }
+        Record::PoolLimit(limit) => Subject::PoolLimit(&limit.pool),
+        Record::PoolStep(step) => Subject::PoolStep(&step.pool, &step.run_id, &step.step_key),
+        Record::Document(document) => {
+            let id = Sequence::new(document.id).known().unwrap_or(sequence);
+            Subject::Document(document.space, id)
+        }
+        Record::RunStateSet(set) => Subject::RunState(Sequence::new(set.id)),
+        _ => return None,
+    })
+}
