@@ -47,7 +47,7 @@ fn judge(directory: &Path, queue: queue::Found, create: bool) -> Result<()> {
         (queue::Found::Foreign, _) => Err(foreign(directory, "file named queue")),
         // A power cut may have taken the queue's content, and a mixture of the data file's pages is
         // not looked at before it is undone. The journal is begun once the store is made.
-        (_, Some(_)) if journal::read_base(directory).map_err(io)?.is_some() => Ok(()),
+        (_, Some(_)) if journal::read_base(directory)?.is_some() => Ok(()),
         (queue::Found::Ours { complete: true }, Some(_)) => Ok(()),
         (queue::Found::Ours { complete: true }, None) => damaged(directory, "data.mdb is gone"),
         // Who makes a store makes the queue first, so a data file beside it is the store's.

@@ -21,6 +21,7 @@
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::iter::zip;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -29,14 +30,14 @@ use super::environment::DATA;
 use super::lmdb::Environment;
 use super::os;
 use super::queue::JournalState;
-use super::refusal::{failed, refused};
+use super::refusal::{damaged, failed, refused};
 use crate::error::{Error, Result};
 
 /// Name of the file in the store's directory.
 pub const NAME: &str = "journal";
 /// First bytes of a header.
 const MAGIC: u64 = u64::from_le_bytes(*b"dlmdbj\0\0");
-const VERSION: u32 = 1;
+const VERSION: u64 = 1;
 /// Bytes of the file at least and at most, and which part of the data file's it may be.
 const LEAST: u64 = 256 << 10;
 const MOST: u64 = 2 << 20;
@@ -47,6 +48,8 @@ pub const BLOCK: u64 = 4096;
 pub const ENTRIES: u64 = 2 * BLOCK;
 /// Bytes of a meta page that are kept.
 pub const META_BYTES: usize = 256;
+/// The boot of a header after which nobody trusts the data file.
+pub const NO_BOOT: [u8; 16] = [0; 16];
 /// Bytes of a header that hold something: the fields, both meta pages, the checksum.
 const HEADER: usize = 96 + 2 * META_BYTES;
 /// Bytes of an entry before its page numbers.
@@ -78,7 +81,7 @@ impl Base {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER);
         bytes.extend_from_slice(&MAGIC.to_le_bytes());
-        bytes.extend_from_slice(&u64::from(VERSION).to_le_bytes());
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
         for number in [
             self.generation,
             self.nonce,
@@ -104,7 +107,7 @@ impl Base {
         let number = |index: usize| number_at(fields, 8 * index);
         if checksum != crc32c::crc32c(fields).to_le_bytes()
             || number(0) != MAGIC
-            || number(1) != u64::from(VERSION)
+            || number(1) != VERSION
         {
             return None;
         }
@@ -149,20 +152,34 @@ fn blocks(pages: usize, page_size: u64, redo: usize) -> u64 {
 }
 
 /// Reads the header that counts; none if there never was one.
-pub fn read_base(directory: &Path) -> io::Result<Option<Base>> {
+pub fn read_base(directory: &Path) -> Result<Option<Base>> {
     let mut headers = vec![0; ENTRIES as usize];
     match File::open(directory.join(NAME)).and_then(|file| file.read_exact_at(&mut headers, 0)) {
-        Ok(()) => Ok(newest(&headers)),
+        Ok(()) => {}
         Err(error)
             if matches!(
                 error.kind(),
                 io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
             ) =>
         {
-            Ok(None)
+            return Ok(None);
         }
-        Err(error) => Err(error),
+        Err(error) => return Err(refused("cannot read the journal of", directory, error)),
     }
+    let made = [0, BLOCK as usize].map(|at| number_at(&headers, at) == MAGIC);
+    let versions = [0, BLOCK as usize].map(|at| number_at(&headers, at + 8));
+    if let Some((_, version)) = zip(made, versions).find(|found| found.0 && found.1 != VERSION) {
+        return Err(Error::Incompatible {
+            path: directory.into(),
+            reason: format!("its journal has version {version}"),
+        });
+    }
+    let base = newest(&headers);
+    // A power cut tears the header that is being written, and so the first of all, but never both.
+    if base.is_none() && made == [true; 2] {
+        return damaged(directory, "neither header of its journal is whole");
+    }
+    Ok(base)
 }
 
 /// Reads the entries since the base, up to the first that is not whole.
@@ -254,12 +271,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal, making it if it is absent; none where the kernel does not tell one boot
-    /// from the next, for then nobody could say after which of them to undo.
-    pub fn open(directory: &Path) -> Result<Option<Self>> {
-        let Some(boot) = os::boot_id() else {
-            return Ok(None);
-        };
+    /// Opens the journal, making it if it is absent.
+    pub fn open(directory: &Path) -> Result<Self> {
         let path = directory.join(NAME);
         let new = !path.exists();
         let file = OpenOptions::new()
@@ -270,11 +283,7 @@ impl Journal {
             .mode(0o600)
             .open(&path)
             .map_err(|error| refused("cannot open the journal of", directory, error))?;
-        let made = lengthen(&file, LEAST).and_then(|_| match new {
-            true => File::open(directory)?.sync_all(),
-            false => Ok(()),
-        });
-        if let Err(error) = made {
+        if let Err(error) = lengthen(&file, LEAST) {
             if new {
                 let _ = std::fs::remove_file(&path);
             }
@@ -282,12 +291,17 @@ impl Journal {
         }
         let data = File::open(directory.join(DATA))
             .map_err(|error| refused("cannot open", directory, error))?;
-        Ok(Some(Self {
+        Ok(Self {
             file,
             data,
-            boot,
+            boot: os::boot_id().unwrap_or(NO_BOOT),
             window: Mutex::default(),
-        }))
+        })
+    }
+
+    /// Whether the file is no longer in the directory, where recovery would look for it.
+    pub fn is_removed(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.nlink() == 0)
     }
 
     /// Device and inode of the data file.
@@ -367,8 +381,15 @@ impl Journal {
                     .map(|found| found.len() / BLOCK * BLOCK)
             })
             .map_err(io)?;
+        let last = newest(&headers);
+        if last.is_none() {
+            // From its first header on, commits rely on the file's being in the directory.
+            File::open(directory)
+                .and_then(|directory| directory.sync_all())
+                .map_err(io)?;
+        }
         let base = Base {
-            generation: newest(&headers).map_or(1, |base| base.generation + 1),
+            generation: last.map_or(1, |base| base.generation + 1),
             nonce: random(directory)?,
             boot: self.boot,
             data: self.data().map_err(io)?,
@@ -400,7 +421,7 @@ impl Journal {
             // Where this fails too, the disk keeps the entries that it has.
             let _ = self.write_header(&Base {
                 generation: base.generation + 1,
-                boot: [0; 16],
+                boot: NO_BOOT,
                 ..base
             });
         }
@@ -420,10 +441,14 @@ impl Journal {
     ) -> Result<Appended> {
         let io = |error| refused("cannot read the journal of", directory, error);
         let mut window = self.window(state).map_err(io)?;
-        let mut pages = self
-            .freed(&window, state, environment)
-            .map_err(|error| failed(directory, Some(environment), error))?;
-        if state.offset() + blocks(pages.len(), window.page_size, redo.len()) > window.length {
+        let (mut pages, is_known) = match self.freed(&window, state, environment) {
+            Ok(pages) => (pages, true),
+            // Looking takes a reader's slot. After a checkpoint there is nothing to look for.
+            Err(error) if error.is_readers_full() => (Vec::new(), false),
+            Err(error) => return Err(failed(directory, Some(environment), error)),
+        };
+        let length = blocks(pages.len(), window.page_size, redo.len());
+        if !is_known || state.offset() + length > window.length {
             drop(window);
             self.checkpoint(directory, state, environment, true)?;
             window = self.window(state).map_err(io)?;

@@ -78,9 +78,8 @@ impl Opened {
         self.max_readers
     }
 
-    /// The journal, in order for the next entry; none where there is no room for one, or the kernel
-    /// does not tell its boots apart: commits then flush the data file. The caller holds the writer
-    /// lock.
+    /// The journal, in order for the next entry; none where there is no room for one: commits then
+    /// flush the data file. The caller holds the writer lock.
     pub fn journal(&self, live: &Live) -> Result<Option<Arc<Journal>>> {
         let state = self.queue.journal();
         if state.is_lost() {
@@ -89,13 +88,18 @@ impl Opened {
             });
         }
         let mut place = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.as_ref().is_some_and(|journal| journal.is_removed()) {
+            *place = None;
+        }
         if place.is_none() {
+            let path = self.directory().join(journal::NAME);
+            if !path.exists() {
+                state.set_ready(false);
+            }
             *place = match Journal::open(self.directory()) {
-                Ok(journal) => journal.map(Arc::new),
+                Ok(journal) => Some(Arc::new(journal)),
                 // Nobody has it, so nobody counts on it.
-                Err(Error::DiskFull { .. }) if !self.directory().join(journal::NAME).exists() => {
-                    None
-                }
+                Err(Error::DiskFull { .. }) if !path.exists() => None,
                 Err(error) => return Err(error),
             };
         }

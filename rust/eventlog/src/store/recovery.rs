@@ -6,7 +6,7 @@
 //! writer lock before any other gets past it. Only `open` calls this.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
@@ -26,7 +26,7 @@ use crate::error::Result;
 /// what is to be redone, none where nothing was undone.
 pub fn undo(directory: &Path) -> Result<Option<Vec<Vec<u8>>>> {
     let io = |error| refused("cannot recover", directory, error);
-    let Some(base) = journal::read_base(directory).map_err(io)? else {
+    let Some(base) = journal::read_base(directory)? else {
         return Ok(None);
     };
     let data = OpenOptions::new()
@@ -100,11 +100,5 @@ pub fn redo(
         (schema.redo)(&mut transaction, entry)?;
     }
     transaction.writing.commit().map_err(failure)?;
-    match Journal::open(directory)? {
-        Some(journal) => journal.checkpoint(directory, queue.journal(), live.environment(), false),
-        // Where no boot can be told from the next, no later opener shall undo what follows.
-        None => fs::remove_file(directory.join(journal::NAME))
-            .and_then(|()| File::open(directory)?.sync_all())
-            .map_err(|error| refused("cannot remove the journal of", directory, error)),
-    }
+    Journal::open(directory)?.checkpoint(directory, queue.journal(), live.environment(), false)
 }

@@ -407,7 +407,8 @@ where
     })
 }
 
-/// Writes the journal's entry of a commit, and commits: unflushed where the entry says all of it.
+/// Writes the journal's entry of a commit, and commits; flushes the data file where the entry does not say
+/// all of it.
 fn commit_journaled(
     opened: &Opened,
     live: &Live,
@@ -428,22 +429,24 @@ fn commit_journaled(
         redo,
         durable && weight == Weight::Full,
     )?;
-    let whole = weight == Weight::Side || transaction.redo.is_some();
-    if whole && appended == Appended::Written {
-        let committed = transaction.writing.commit_unflushed();
-        match committed {
-            Ok(()) => journal.finish(state, id),
-            Err(_) => journal.cancel(state),
+    let is_whole =
+        appended == Appended::Written && (weight == Weight::Side || transaction.redo.is_some());
+    if !is_whole {
+        // Until the checkpoint, undoing would lead back to before this commit.
+        state.set_ready(false);
+    }
+    match transaction.writing.commit_unflushed() {
+        Ok(()) if is_whole => journal.finish(state, id),
+        // Flushed here and not by LMDB, which would go on after a flush that failed.
+        Ok(()) => journal.checkpoint(directory, state, environment, true)?,
+        Err(error) => {
+            journal.cancel(state);
+            // It may have landed all the same, and then has no entry to go on from.
+            state.set_ready(false);
+            return Ok(Err(error));
         }
-        return Ok(committed);
     }
-    // Until the checkpoint, undoing would lead back to before this commit.
-    state.set_ready(false);
-    let committed = transaction.writing.commit();
-    if committed.is_ok() {
-        journal.checkpoint(directory, state, environment, false)?;
-    }
-    Ok(committed)
+    Ok(Ok(()))
 }
 
 /// Finds out whether a failed commit landed. The caller holds the writer lock, so nobody else
@@ -464,7 +467,10 @@ fn settle(
     let failure = opened.failure(error);
     // A write takes no reader slot, so it begins unless the environment is condemned.
     match inside.live().environment().write() {
-        Ok(writing) if writing.id() > id => return Ok(()),
+        Ok(writing) if writing.id() > id => {
+            flush_landed(opened, inside.live());
+            return Ok(());
+        }
         Err(error) if error.is_fatal() => {}
         _ => return Err(failure),
     }
@@ -484,16 +490,30 @@ fn settle(
     };
     if writing.id() > id {
         drop(writing);
-        // Readers see it, so it is stored, whatever the disk says next.
-        let _ = live.environment().sync();
+        flush_landed(opened, live);
         return Ok(());
     }
+    let Ok(journal) = opened.journal(live) else {
+        return Err(failure);
+    };
     if let Ok(meta) = current_meta(handle, opened, &writing.view(), &live.trees)
         && writing
             .put(live.trees.meta, meta::KEY, &meta.encode())
             .is_ok()
     {
-        let _ = writing.commit();
+        let _ = match journal {
+            // After a power cut the journal leads back to before it.
+            Some(_) => writing.commit_unflushed(),
+            None => writing.commit(),
+        };
     }
     Err(failure)
+}
+
+/// Flushes a commit that landed although LMDB said that it failed. Readers see it, so it is stored,
+/// whatever the disk says next.
+fn flush_landed(opened: &Opened, live: &Live) {
+    if let Ok(None) = opened.journal(live) {
+        let _ = live.environment().sync();
+    }
 }
