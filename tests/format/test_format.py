@@ -119,6 +119,8 @@ def test_the_page_alone_gives_every_kind_of_record(
     storage.claim_concurrency_slot("pool", "kept", "load")
     storage.add_dynamic_partitions("regions", ["eu", "us"])
     storage.delete_dynamic_partition("regions", "eu")
+    storage.store_event_batch([entry("long") for _ in range(1001)])
+    storage.delete_events("long")
     storage.delete_events("deleted")
     husked = storage._log.husk(list(range(1, 200)))
     storage.wipe_asset_partitions(ASSET, ["2024-01-01"])
@@ -140,12 +142,14 @@ def test_the_page_alone_gives_every_kind_of_record(
     by_kind: dict[int, list[list[Any]]] = {}
     for record in records:
         by_kind.setdefault(record["kind"], []).append(record["fields"])
-    assert sorted(by_kind) == list(range(14))
+    assert sorted(by_kind) == list(range(15))
     assert [record["sequence"] for record in records] == list(range(1, len(records) + 1))
     assert len(by_kind[0]) == len(husked) > 0
     planned = [fields[:2] for fields in by_kind[3] if fields[1] == "kept"]
     assert planned == [[1, "kept"], [2, "kept"]]
-    assert by_kind[4][0][1] == "deleted"
+    assert [fields[1:] for fields in by_kind[4]] == [["long", True], ["deleted", False]]
+    assert [fields[1] for fields in by_kind[14]] == ["long", "long"]
+    assert by_kind[14][0][3] < by_kind[14][1][2] == by_kind[14][1][3]
     assert by_kind[5][0][1:] == [ASSET.to_string(), False]
     assert by_kind[6][0][1:] == [ASSET.to_string(), ["2024-01-01"]]
     assert [fields[1:] for fields in by_kind[8]] == [

@@ -1,9 +1,9 @@
 """``dagster-lmdb compact``: what later records supersede goes from the log."""
 
+import time
 from pathlib import Path
 
 import click
-from dagster._time import get_current_timestamp
 
 from dagster_lmdb.cli.ages import Age
 from dagster_lmdb.cli.progress import progress_bar
@@ -35,7 +35,7 @@ def compact(directory: Path, overrides: tuple[str, ...], keep: float | None) -> 
     with.
     """
     store = open_store(directory, overrides)
-    now = get_current_timestamp()
+    now = time.time()
     with progress_bar() as report:
         done = store.compact(
             keep_since=None if keep is None else now - keep, now=now, progress=report

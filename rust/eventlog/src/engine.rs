@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::command::{Command, Reply};
+use crate::command::{Command, DELETION_STEP, Reply};
 use crate::commit::{SCHEMA, apply, cached_status_key};
 use crate::compaction::{self, Compacted, Keep};
 use crate::error::{Error, Result};
@@ -44,6 +44,19 @@ impl EventLog {
     pub fn execute(&self, command: &Command, interrupted: &dyn Fn() -> bool) -> Result<Reply> {
         self.store
             .write(interrupted, |transaction| apply(transaction, command))
+    }
+
+    /// Removes the rows of runs whose deletion goes in steps, one commit a step. Nobody sees them; who
+    /// dies here leaves the rest to the next one.
+    pub fn sweep(&self, now: f64, interrupted: &dyn Fn() -> bool) -> Result<()> {
+        let step = DELETION_STEP;
+        let command = Command::SweepDeletedRuns { step, now };
+        while self.execute(&command, interrupted)? == Reply::Sweep {
+            if interrupted() {
+                return Err(Error::Interrupted);
+            }
+        }
+        Ok(())
     }
 
     /// Runs a query on one snapshot.
@@ -153,9 +166,11 @@ impl EventLog {
         refold::rebuild(&self.store, progress)
     }
 
-    /// Replaces what later records supersede or cover by husks, beside live writers.
-    pub fn compact(&self, keep: Keep, progress: Progress<'_>) -> Result<Compacted> {
-        compaction::compact(&self.store, keep, progress)
+    /// Replaces what later records supersede or cover by husks, beside live writers; first ends what
+    /// deletions have left.
+    pub fn compact(&self, keep: Keep, now: f64, progress: Progress<'_>) -> Result<Compacted> {
+        self.sweep(now, &|| false)?;
+        compaction::compact(&self.store, keep, now, progress)
     }
 
     /// The event under a sequence, as Dagster's packed JSON.

@@ -117,6 +117,7 @@ fn delete_run(log: &EventLog, run_id: &str) {
         log,
         &Command::DeleteRunEvents {
             run_id: run_id.into(),
+            step: 1_000,
             now: 9.0,
         },
     );
@@ -444,6 +445,7 @@ fn deleting_a_runs_events_leaves_its_assets_known_and_frees_its_slots() {
         &log,
         &Command::DeleteRunEvents {
             run_id: "r1".into(),
+            step: 1_000,
             now: 9.0,
         },
     );

@@ -14,8 +14,11 @@ use eventlog::{Error, EventLog, Sequence};
 
 const A: &str = r#"["a"]"#;
 
+/// What the clock shows, after every time in these logs.
+const NOW: f64 = 100.0;
+
 fn compact(log: &EventLog, keep: Keep) -> Compacted {
-    log.compact(keep, &mut |_, _, _| Ok(())).unwrap()
+    log.compact(keep, NOW, &mut |_, _, _| Ok(())).unwrap()
 }
 
 /// Compacts; the rows stay, and a refold and a rebuild give the same.
@@ -157,10 +160,7 @@ fn a_retirement_stays_while_what_it_retires_is_kept() {
     heartbeats(&log, 1);
     put(&log, Space::Instigator, "sensor", 2, 20.0);
     remove(&log, Space::Instigator, 1);
-    let keep = Keep::Since {
-        time: 5.0,
-        now: 30.0,
-    };
+    let keep = Keep::Since(5.0);
     assert_eq!(compact_soundly(&log, keep).records, 0);
     assert_eq!(compact_soundly(&log, Keep::Nothing).records, 3);
 }
@@ -172,10 +172,7 @@ fn history_since_a_time_stays_whole_but_for_registers() {
         put(&log, Space::Instigator, "sensor", now, f64::from(now));
         put(&log, Space::Heartbeat, "SENSOR", now, f64::from(now));
     }
-    let keep = Keep::Since {
-        time: 5.0,
-        now: 10.0,
-    };
+    let keep = Keep::Since(5.0);
     let compacted = compact_soundly(&log, keep);
     // States 1 to 4 are superseded by time 5, and all heartbeats but the last.
     assert_eq!(compacted.records, 4 + 9);
@@ -194,10 +191,7 @@ fn a_record_with_a_time_that_is_still_to_come_holds_nothing_back() {
     put(&log, Space::Instigator, "sensor", 1, 1000.0);
     put(&log, Space::Instigator, "sensor", 2, 2.0);
     put(&log, Space::Instigator, "sensor", 3, 3.0);
-    let keep = Keep::Since {
-        time: 2.0,
-        now: 10.0,
-    };
+    let keep = Keep::Since(2.0);
     assert_eq!(compact_soundly(&log, keep).records, 1);
 }
 
@@ -209,7 +203,14 @@ fn events_of_deleted_runs_go_with_all_but_what_is_known_of_their_assets() {
         &[line("r1"), materialized("r1", A, Some("p")), line("r2")],
     );
     let (run_id, now) = ("r1".to_string(), 9.0);
-    done(&log, &Command::DeleteRunEvents { run_id, now });
+    done(
+        &log,
+        &Command::DeleteRunEvents {
+            run_id,
+            step: 1_000,
+            now,
+        },
+    );
     let compacted = compact_soundly(&log, Keep::Nothing);
     assert_eq!(compacted.records, 2);
     assert_eq!(compacted.whole_from, Sequence::new(5));
@@ -234,7 +235,7 @@ fn a_compaction_that_was_broken_off_is_gone_on_with_by_its_own_cutoff() {
         }
     }
     let mut steps = 0;
-    let broken = log.compact(Keep::Nothing, &mut |phase, _, _| {
+    let broken = log.compact(Keep::Nothing, NOW, &mut |phase, _, _| {
         steps += u32::from(phase == "compact");
         if steps == 1 {
             Err(Error::Interrupted)
@@ -254,18 +255,12 @@ fn a_compaction_that_was_broken_off_is_gone_on_with_by_its_own_cutoff() {
     // What is superseded after the pass began goes with the next one.
     put(&log, Space::Instigator, "0", 9, 9.0);
     let mut places = Vec::new();
-    let compacted = log.compact(
-        Keep::Since {
-            time: 8.0,
-            now: 10.0,
-        },
-        &mut |phase, done, _| {
-            if phase == "compact" {
-                places.push(done);
-            }
-            Ok(())
-        },
-    );
+    let compacted = log.compact(Keep::Since(8.0), NOW, &mut |phase, done, _| {
+        if phase == "compact" {
+            places.push(done);
+        }
+        Ok(())
+    });
     assert!(places[0] > 500, "{places:?}");
     assert_eq!(compacted.unwrap().records + begun.next_sequence - 1, 800);
     assert_eq!(log.store().info().unwrap().meta.compaction, None);
@@ -286,11 +281,17 @@ fn compaction_and_what_reads_the_log_in_steps_exclude_each_other() {
     let busy = || Error::Interrupted;
     let name = maintenance::COMPACTION;
     let shared = maintenance::shared(log.directory.path(), name, busy).unwrap();
-    refused(log.compact(Keep::Nothing, &mut |_, _, _| Ok(())).map(drop));
+    refused(
+        log.compact(Keep::Nothing, NOW, &mut |_, _, _| Ok(()))
+            .map(drop),
+    );
     assert_sound(&log);
     drop(shared);
     let alone = maintenance::alone(log.directory.path(), name, busy).unwrap();
-    refused(log.compact(Keep::Nothing, &mut |_, _, _| Ok(())).map(drop));
+    refused(
+        log.compact(Keep::Nothing, NOW, &mut |_, _, _| Ok(()))
+            .map(drop),
+    );
     refused(log.verify(&mut |_, _, _| Ok(())).map(drop));
     refused(log.rebuild(&mut |_, _, _| Ok(())).map(drop));
     drop(alone);
@@ -332,7 +333,7 @@ fn writers_and_readers_go_on_beside_a_compaction() {
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| (0..200).for_each(|_| drop(store(&log, &[line("beside")]))));
         let mut last = 0;
-        log.compact(Keep::Nothing, &mut |_, done, total| {
+        log.compact(Keep::Nothing, NOW, &mut |_, done, total| {
             assert!(done <= total);
             last = head(&log);
             Ok(())
@@ -350,15 +351,15 @@ fn random_log(seed: u64, dice: &mut Dice, log: &Log) {
         for _ in 0..40 {
             random_command(log, dice);
         }
+        log.sweep(NOW, &|| false).unwrap();
         let keep = match dice.below(3) {
             0 => Keep::Nothing,
-            _ => Keep::Since {
-                time: dice.below(10) as f64,
-                now: dice.below(12) as f64,
-            },
+            _ => Keep::Since(dice.below(10) as f64),
         };
         let before = (rows(log), head(log));
-        compact(log, keep);
+        // A clock that is behind many of the records.
+        let now = dice.below(12) as f64;
+        log.compact(keep, now, &mut |_, _, _| Ok(())).unwrap();
         assert_eq!((rows(log), head(log)), before, "seed {seed}, round {round}");
         let found = engine_support::differences(log);
         assert!(found.is_empty(), "seed {seed}, round {round}: {found:#?}");
@@ -423,10 +424,8 @@ fn from_the_horizon_on_the_log_tells_how_everything_was() {
             was.push((head(&log), whole_rows(&log)));
             random_command(&log, &mut dice);
         }
-        let keep = Keep::Since {
-            time: 49.0,
-            now: 51.0,
-        };
+        log.sweep(NOW, &|| false).unwrap();
+        let keep = Keep::Since(49.0);
         let compacted = compact(&log, keep);
         assert!(compacted.records > 20);
         assert_eq!(compacted.whole_from.get(), was[0].0);

@@ -19,6 +19,7 @@ fn delete_run(log: &EventLog, run_id: &str) {
         log,
         &Command::DeleteRunEvents {
             run_id: run_id.into(),
+            step: 1_000,
             now: 9.0,
         },
     );
@@ -167,6 +168,7 @@ fn tombstones_shapes_and_husks_stay() {
         },
         Command::DeleteRunEvents {
             run_id: "r1".into(),
+            step: 1_000,
             now: 1.0,
         },
         Command::Wipe { now: 1.0 },

@@ -1,7 +1,7 @@
 //! Commands that store events and wipe.
 
 use eventlog::Sequence;
-use eventlog::command::{Command, NewEvent, Reply};
+use eventlog::command::{Command, DELETION_STEP, NewEvent, Reply};
 use pyo3::prelude::{Bound, PyAny, PyAnyMethods, PyResult, Python};
 use pyo3::pymethods;
 
@@ -42,8 +42,8 @@ impl EventLog {
     }
 
     fn delete_run_events(&self, py: Python<'_>, run_id: String, now: f64) -> PyResult<()> {
-        self.execute(py, &Command::DeleteRunEvents { run_id, now })
-            .map(drop)
+        let step = DELETION_STEP;
+        self.delete(py, &Command::DeleteRunEvents { run_id, step, now }, now)
     }
 
     fn wipe(&self, py: Python<'_>, now: f64) -> PyResult<()> {

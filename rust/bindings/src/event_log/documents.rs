@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use eventlog::Sequence;
-use eventlog::command::{Command, NewDocument, Put, Reply, RunStatusEvent};
+use eventlog::command::{Command, DELETION_STEP, NewDocument, Put, Reply, RunStatusEvent};
 use eventlog::projection::rows::DocumentRow;
 use eventlog::query::documents::{self as query, Find, StoredDocument};
 use eventlog::record::{Space, Term};
@@ -144,8 +144,8 @@ impl EventLog {
     }
 
     fn delete_run(&self, py: Python<'_>, run_id: String, now: f64) -> PyResult<()> {
-        self.execute(py, &Command::DeleteRun { run_id, now })
-            .map(drop)
+        let step = DELETION_STEP;
+        self.delete(py, &Command::DeleteRun { run_id, step, now }, now)
     }
 
     #[pyo3(signature = (run_id, *, event_type, timestamp, status, failure_reason, starts, ends, now))]

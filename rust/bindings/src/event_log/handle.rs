@@ -96,6 +96,21 @@ impl EventLog {
         self.interruptible(py, |interrupted| self.engine.execute(command, interrupted))
     }
 
+    /// Deletes a run or its events, and removes the rows that the deletion left. They are out of sight
+    /// already, so what goes wrong from then on is no failure of the deletion: but for a signal it is
+    /// left to the next deletion, or to a compaction.
+    pub(super) fn delete(&self, py: Python<'_>, command: &Command, now: f64) -> PyResult<()> {
+        if self.execute(py, command)? != Reply::Sweep {
+            return Ok(());
+        }
+        self.interruptible(py, |interrupted| {
+            match self.engine.sweep(now, interrupted) {
+                Err(eventlog::Error::Interrupted) => Err(eventlog::Error::Interrupted),
+                Ok(()) | Err(_) => Ok(()),
+            }
+        })
+    }
+
     /// Runs `write` without the GIL; what a signal handler raises ends its wait and is raised here.
     pub(super) fn interruptible<R: Send>(
         &self,

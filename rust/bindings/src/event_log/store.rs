@@ -159,8 +159,10 @@ impl EventLog {
         now: f64,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Compacted> {
-        let keep = keep_since.map_or(Keep::Nothing, |time| Keep::Since { time, now });
-        let done = with_progress(py, progress, |report| self.engine.compact(keep, report))?;
+        let keep = keep_since.map_or(Keep::Nothing, Keep::Since);
+        let done = with_progress(py, progress, |report| {
+            self.engine.compact(keep, now, report)
+        })?;
         Ok(Compacted {
             records: done.records,
             bytes: done.bytes,

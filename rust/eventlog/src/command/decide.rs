@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Command, Decision, NewEvent, Reply, decide_documents, decide_pools};
+use super::{Command, Decision, NewEvent, Reply, decide_deletion, decide_documents, decide_pools};
 use crate::error::{Error, Result};
 use crate::projection::key::{Key, check, partition};
 use crate::projection::{Table, dynamic_partitions, rows};
@@ -10,7 +10,7 @@ use crate::query::{Bounds, Reader};
 use crate::record::event_type::{TypeCode, names};
 use crate::record::{
     AssetPartitionsWiped, AssetWiped, CheckExecutionPlanned, CheckFacet, DynamicPartition, Event,
-    EventLogWiped, FrameError, Record, RunEventsDeleted, ShapeDefined,
+    EventLogWiped, FrameError, Record, ShapeDefined,
 };
 use crate::sequence::Sequence;
 use crate::value::Shape;
@@ -25,7 +25,10 @@ pub fn decide(state: &Reader<'_>, command: &Command) -> Result<Decision> {
     match command {
         Command::DefineShapes { shapes } => define_shapes(state, shapes),
         Command::StoreEvents { events } => store_events(state, events),
-        Command::DeleteRunEvents { run_id, now } => delete_run_events(state, run_id, *now),
+        Command::DeleteRunEvents { run_id, step, now } => {
+            decide_deletion::delete_run_events(state, run_id, *step, *now)
+        }
+        Command::SweepDeletedRuns { step, now } => decide_deletion::sweep(state, *step, *now),
         Command::Wipe { now } => wipe(state, *now),
         Command::WipeAsset { asset_key, now } => wipe_asset(state, asset_key, *now),
         Command::WipeAssetPartitions {
@@ -61,7 +64,9 @@ pub fn decide(state: &Reader<'_>, command: &Command) -> Result<Decision> {
         Command::RemoveDocuments { space, ids, now } => {
             decide_documents::remove(state, *space, ids, *now)
         }
-        Command::DeleteRun { run_id, now } => decide_documents::delete_run(state, run_id, *now),
+        Command::DeleteRun { run_id, step, now } => {
+            decide_deletion::delete_run(state, run_id, *step, *now)
+        }
         Command::HandleRunEvent { run_id, event, now } => {
             decide_documents::handle_run_event(state, run_id, event, *now)
         }
@@ -224,22 +229,6 @@ fn count_planned(state: &Reader<'_>, event: &Event<'_>, facet: &CheckFacet<'_>) 
     Ok(matches)
 }
 
-fn delete_run_events(state: &Reader<'_>, run_id: &str, now: f64) -> Result<Decision> {
-    let mut records = Vec::new();
-    if let Some(run) = state.run(run_id)? {
-        let mut events = state.prefix(Table::RunEvents, &Key::new().number(run))?;
-        if events.next().transpose()?.is_some() {
-            let deleted = RunEventsDeleted {
-                timestamp: now,
-                run_id: run_id.to_owned(),
-            };
-            records.push(Record::RunEventsDeleted(deleted));
-        }
-    }
-    records.extend(decide_pools::free(state, run_id, None, now)?);
-    Ok(Decision::of(records))
-}
-
 fn wipe(state: &Reader<'_>, now: f64) -> Result<Decision> {
     for table in Table::OF_EVENTS {
         if !state.is_empty(table)? {
@@ -260,7 +249,7 @@ fn wipe_asset(state: &Reader<'_>, asset_key: &str, now: f64) -> Result<Decision>
         let prefix = Key::new()
             .number(asset.number)
             .event_type(TypeCode::of(Some(event_type)));
-        for row in state.prefix(Table::AssetEvents, &prefix)? {
+        for row in state.sequences(Table::AssetEvents, &prefix, Bounds::ALL, true)? {
             let row: rows::AssetEvent = rows::read(row?.1)?;
             still_known |= row.timestamp > now;
         }

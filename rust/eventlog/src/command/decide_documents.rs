@@ -11,8 +11,7 @@ use crate::projection::{Table, events};
 use crate::query::{Reader, documents};
 use crate::record::event_type::TypeCode;
 use crate::record::{
-    Document, DocumentState, Record, RunEventsDeleted, RunState, RunStateSet, Space, SpacesWiped,
-    StatusFacet, Term,
+    Document, DocumentState, Record, RunState, RunStateSet, Space, SpacesWiped, StatusFacet, Term,
 };
 use crate::sequence::Sequence;
 
@@ -112,7 +111,7 @@ pub(super) fn remove(
     })
 }
 
-fn gone(space: Space, id: Sequence, key: &str, created: f64, now: f64) -> Vec<u8> {
+pub(super) fn gone(space: Space, id: Sequence, key: &str, created: f64, now: f64) -> Vec<u8> {
     let document = Document {
         timestamp: now,
         space,
@@ -122,35 +121,6 @@ fn gone(space: Space, id: Sequence, key: &str, created: f64, now: f64) -> Vec<u8
         state: None,
     };
     Record::Document(document).encode()
-}
-
-/// Hides a run and all that belongs to it: its document, its events, its telemetry, its slots.
-pub(super) fn delete_run(state: &Reader<'_>, run_id: &str, now: f64) -> Result<Decision> {
-    let mut records = Vec::new();
-    for space in [Space::Run, Space::Telemetry] {
-        if let Some(id) = documents::by_key(state, space, run_id)?
-            && let Some(row) = documents::row(state, space, id)?
-        {
-            records.push(gone(space, id, &row.key, row.created, now));
-        }
-    }
-    if let Some(run) = state.run(run_id)? {
-        let mut rows = state.prefix(Table::RunEvents, &Key::new().number(run))?;
-        if rows.next().transpose()?.is_some() {
-            let deleted = RunEventsDeleted {
-                timestamp: now,
-                run_id: run_id.to_owned(),
-            };
-            records.push(Record::RunEventsDeleted(deleted).encode());
-        }
-    }
-    for record in super::decide_pools::free(state, run_id, None, now)? {
-        records.push(record.encode());
-    }
-    Ok(Decision {
-        records,
-        reply: Reply::Done,
-    })
 }
 
 /// Tells a run of a status event. Nothing changes where storing the event has done it: where the

@@ -5,6 +5,7 @@
 //! is the only place that may refuse; a command that changes nothing yields no record.
 
 mod decide;
+mod decide_deletion;
 mod decide_documents;
 mod decide_pools;
 
@@ -16,6 +17,9 @@ use crate::value::Shape;
 
 pub use decide::decide;
 
+/// Events of a deleted run whose rows go in one commit: milliseconds in which other writers wait.
+pub const DELETION_STEP: usize = 1_000;
+
 /// What a caller wants. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Command {
@@ -23,8 +27,14 @@ pub enum Command {
     DefineShapes { shapes: Vec<Shape> },
     /// Stores events, all or none.
     StoreEvents { events: Vec<NewEvent> },
-    /// Deletes a run's events and frees its slots.
-    DeleteRunEvents { run_id: String, now: f64 },
+    /// Deletes a run's events and frees its slots. The rows of more than `step` events go in steps.
+    DeleteRunEvents {
+        run_id: String,
+        step: usize,
+        now: f64,
+    },
+    /// Removes the rows of `step` events of a run whose deletion goes in steps.
+    SweepDeletedRuns { step: usize, now: f64 },
     /// Removes all that the event log storage holds.
     Wipe { now: f64 },
     /// Hides an asset's events up to now.
@@ -81,8 +91,13 @@ pub enum Command {
         ids: Vec<Sequence>,
         now: f64,
     },
-    /// Hides a run, its events, its telemetry and its slots.
-    DeleteRun { run_id: String, now: f64 },
+    /// Hides a run, its events, its telemetry and its slots. The rows of more than `step` events go in
+    /// steps.
+    DeleteRun {
+        run_id: String,
+        step: usize,
+        now: f64,
+    },
     /// Tells a run of a status event.
     HandleRunEvent {
         run_id: String,
@@ -166,6 +181,8 @@ pub enum Reply {
     Claim(Claim),
     /// Ids of the documents, in their order.
     Documents(Vec<Sequence>),
+    /// Rows of deleted runs are left to sweep.
+    Sweep,
 }
 
 /// Where a step stands in a pool. None where it is not in the pool's queue.

@@ -23,8 +23,8 @@ const REPLACED: usize = 500;
 pub enum Keep {
     /// None: what is superseded goes.
     Nothing,
-    /// What was stored since a time, in Unix seconds, of a clock that now shows `now`.
-    Since { time: f64, now: f64 },
+    /// What was stored since a time, in Unix seconds.
+    Since(f64),
 }
 
 /// What a compaction did.
@@ -46,13 +46,13 @@ pub struct Compacted {
 /// Replaces by husks what records up to now supersede or cover; a pass that died is ended first. A
 /// rebuild that died begins anew: it has folded records whose retirement goes here.
 ///
-/// O(log) in time; 16 bytes of memory for each thing that the log holds the state of.
+/// `now` is what the clock shows, in Unix seconds. O(log) in time; 16 bytes of memory for each thing that the log holds the state of.
 ///
 /// # Errors
 ///
 /// [`Error::MaintenanceRunning`] beside another one, and beside a verification or a rebuild, which
 /// read the log in several snapshots.
-pub fn compact(store: &Store, keep: Keep, progress: Progress<'_>) -> Result<Compacted> {
+pub fn compact(store: &Store, keep: Keep, now: f64, progress: Progress<'_>) -> Result<Compacted> {
     let directory = store.directory();
     let _alone = alone(directory, COMPACTION, || Error::MaintenanceRunning {
         path: directory.to_owned(),
@@ -63,7 +63,7 @@ pub fn compact(store: &Store, keep: Keep, progress: Progress<'_>) -> Result<Comp
     if let Some(begun) = store.read(|snapshot| Ok(snapshot.meta().compaction.clone()))? {
         freed.add(run(store, begun, progress)?);
     }
-    let begun = begin(store, keep, progress)?;
+    let begun = begin(store, keep, now, progress)?;
     freed.add(run(store, begun, progress)?);
     let meta = store.read(|snapshot| Ok(snapshot.meta().clone()))?;
     Ok(Compacted {
@@ -98,11 +98,11 @@ fn log_bytes(store: &Store) -> Result<u64> {
 }
 
 /// The cutoffs of a new pass; its place is written with the first step that changes anything.
-fn begin(store: &Store, keep: Keep, progress: Progress<'_>) -> Result<Compaction> {
+fn begin(store: &Store, keep: Keep, now: f64, progress: Progress<'_>) -> Result<Compaction> {
     let head = store.read(|snapshot| reader(snapshot).head())?;
     let whole = match keep {
         Keep::Nothing => head,
-        Keep::Since { time, now } => {
+        Keep::Since(time) => {
             let mut last = Sequence::ZERO;
             walk(
                 store,

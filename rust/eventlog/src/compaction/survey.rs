@@ -59,6 +59,7 @@ enum Subject<'a> {
     PoolLimit(&'a str),
     PoolStep(&'a str, &'a str, &'a str),
     RunEvents(&'a str),
+    Sweep(u64),
     Asset(&'a str),
     AssetPartition(&'a str, &'a str),
     EventLog,
@@ -94,7 +95,16 @@ impl Survey {
             | Record::ShapeDefined(_)
             | Record::Event(_)
             | Record::CheckExecutionPlanned(_) => {}
+            // One that goes in steps covers nothing before the last of them.
+            Record::RunEventsDeleted(deleted) if deleted.in_steps => {}
             Record::RunEventsDeleted(deleted) => superseded(Subject::RunEvents(&deleted.run_id)),
+            Record::RunEventsSwept(swept) => {
+                superseded(Subject::Sweep(swept.deletion));
+                if swept.until == swept.deletion {
+                    let covered = Subject::RunEvents(&swept.run_id).hash();
+                    self.last.insert(covered, Sequence::new(swept.deletion));
+                }
+            }
             Record::AssetWiped(wiped) => superseded(Subject::Asset(&wiped.asset_key)),
             Record::AssetPartitionsWiped(wiped) => {
                 for partition in &wiped.partitions {
@@ -167,6 +177,7 @@ fn register<'a>(sequence: Sequence, record: &'a Record<'_>) -> Option<Subject<'a
             Subject::Document(document.space, id)
         }
         Record::RunStateSet(set) => Subject::RunState(Sequence::new(set.id)),
+        Record::RunEventsSwept(swept) => Subject::Sweep(swept.deletion),
         _ => return None,
     })
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use crate::error::Result;
-use crate::projection::key::{check, pool};
+use crate::projection::key::{Key, check, pool};
 use crate::projection::rows::{Pool, PoolStep};
 use crate::projection::{Table, assets, dynamic_partitions};
 use crate::query::{Reader, documents, events};
@@ -87,6 +87,11 @@ fn may_go(reader: &Reader<'_>, sequence: Sequence, record: &Record<'_>) -> Resul
         | Record::AssetPartitionsWiped(_)
         | Record::EventLogWiped(_)
         | Record::SpacesWiped(_) => Ok(false),
+        Record::RunEventsSwept(swept) => {
+            let deletion = Key::new().number(swept.deletion);
+            let is_last = swept.until == swept.deletion;
+            Ok(!is_last && reader.get(Table::DeletedRuns, &deletion)?.is_none())
+        }
         Record::Event(event) => event_may_go(reader, sequence, event),
         Record::CheckExecutionPlanned(planned) => {
             let Some(asset) = reader.asset(&planned.asset_key)? else {
@@ -135,12 +140,8 @@ fn may_go(reader: &Reader<'_>, sequence: Sequence, record: &Record<'_>) -> Resul
 
 /// An event goes when no index names it and no check execution shows it.
 fn event_may_go(reader: &Reader<'_>, sequence: Sequence, event: &Event<'_>) -> Result<bool> {
-    Ok(!events::is_live(
-        reader,
-        &mut HashMap::new(),
-        sequence,
-        event,
-    )?)
+    let is_live = events::is_live(reader, &mut HashMap::new(), sequence, event)?;
+    Ok(!is_live && !reader.hidden()?.contains(sequence, event.run_id))
 }
 
 fn define_run(

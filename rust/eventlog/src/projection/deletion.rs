@@ -4,11 +4,13 @@
 //! same rows whether the records it covers are still in the log or husked.
 
 use super::key::{Key, asset_event, check, partition};
-use super::rows::{Asset, AssetEvent};
+use super::rows::{Asset, AssetEvent, DeletedRun};
 use super::{Table, Target, assets, checks, events};
 use crate::error::Result;
 use crate::record::event_type::{STATUS_CHANGES, TypeCode, names};
-use crate::record::{AssetFacet, AssetPartitionsWiped, AssetWiped};
+use crate::record::{
+    AssetFacet, AssetPartitionsWiped, AssetWiped, RunEventsDeleted, RunEventsSwept,
+};
 use crate::sequence::Sequence;
 
 /// What the deletion needs of an event's facets.
@@ -25,46 +27,100 @@ struct DeletedAssetEvent {
     skipped: bool,
 }
 
-pub(super) fn delete_run_events(target: &mut Target<'_, '_>, run_id: &str) -> Result<()> {
-    let Some(run) = target.get(Table::Runs, &Key::new().long_text(run_id))? else {
+/// The run's number goes, so nobody finds its rows by it. They go at once, or in the steps that
+/// follow; until then queries pass over them, by the row of `deleted_runs`.
+pub(super) fn delete_run_events(
+    target: &mut Target<'_, '_>,
+    sequence: Sequence,
+    deleted: &RunEventsDeleted,
+) -> Result<()> {
+    let key = Key::new().long_text(&deleted.run_id);
+    let Some(number) = target.get(Table::Runs, &key)? else {
         return Ok(());
     };
-    let run = Sequence::from_key_end(run).get();
-    for key in target.keys(Table::RunEvents, &Key::new().number(run))? {
-        target.delete(Table::RunEvents, &key)?;
-        let (code, sequence) = (TypeCode(key[8]), Sequence::from_key_end(&key));
-        if code == TypeCode::LOG_MESSAGE {
-            continue;
+    let number = Sequence::from_key_end(number).get();
+    target.delete(Table::Runs, key.bytes())?;
+    if !deleted.in_steps {
+        return remove_run_events(target, number, sequence);
+    }
+    let row = DeletedRun {
+        run_id: deleted.run_id.clone(),
+        number,
+    };
+    target.put_row(Table::DeletedRuns, &Key::new().sequence(sequence), &row)
+}
+
+/// A step of the removal.
+pub(super) fn sweep(target: &mut Target<'_, '_>, swept: &RunEventsSwept) -> Result<()> {
+    let key = Key::new().number(swept.deletion);
+    let Some(run) = target.row::<DeletedRun>(Table::DeletedRuns, &key)? else {
+        return Ok(());
+    };
+    remove_run_events(target, run.number, Sequence::new(swept.until))?;
+    if swept.until == swept.deletion {
+        target.delete(Table::DeletedRuns, key.bytes())?;
+    }
+    Ok(())
+}
+
+/// Removes the rows of a run's events up to a sequence.
+fn remove_run_events(target: &mut Target<'_, '_>, run: u64, until: Sequence) -> Result<()> {
+    let of_run = Key::new().number(run);
+    let mut next = of_run.clone();
+    while let Some(first) = target.first_key(Table::RunEvents, &next, &of_run)? {
+        let code = TypeCode(first[8]);
+        let of_code = of_run.clone().event_type(code);
+        let upper = of_code.clone().sequence(until.next());
+        for key in target.keys_between(Table::RunEvents, &of_code, &upper)? {
+            remove_run_event(target, run, code, &key)?;
         }
-        target.delete(
-            Table::TypeEvents,
-            events::type_event(code, sequence).bytes(),
-        )?;
-        let event = target.event(sequence, |event| DeletedEvent {
-            job_name: event.job_name.map(str::to_owned),
-            event_type: event.event_type.map(str::to_owned),
-            asset: event.asset.as_ref().map(|asset| DeletedAssetEvent {
-                key: asset.key.to_owned(),
-                partitions: asset.partitions().into_iter().map(str::to_owned).collect(),
-                skipped: asset.skipped,
-            }),
-            check: event
-                .check
-                .as_ref()
-                .map(|check| (check.asset_key.to_owned(), check.name.to_owned())),
-        })?;
-        let Some(event) = event else { continue };
-        let event_type = event.event_type.as_deref().unwrap_or_default();
-        if STATUS_CHANGES.contains(&event_type) {
-            let key = events::status_change(code, event.job_name.as_deref(), sequence);
-            target.delete(Table::StatusChanges, key.bytes())?;
+        if code.0 == u8::MAX {
+            break;
         }
-        if let Some(asset) = event.asset {
-            delete_asset_event(target, event_type, &asset, sequence)?;
-        }
-        if let Some((asset_key, name)) = event.check {
-            delete_run_checks(target, &asset_key, &name, run)?;
-        }
+        next = of_run.clone().byte(code.0 + 1);
+    }
+    Ok(())
+}
+
+fn remove_run_event(
+    target: &mut Target<'_, '_>,
+    run: u64,
+    code: TypeCode,
+    key: &[u8],
+) -> Result<()> {
+    target.delete(Table::RunEvents, key)?;
+    let sequence = Sequence::from_key_end(key);
+    if code == TypeCode::LOG_MESSAGE {
+        return Ok(());
+    }
+    target.delete(
+        Table::TypeEvents,
+        events::type_event(code, sequence).bytes(),
+    )?;
+    let event = target.event(sequence, |event| DeletedEvent {
+        job_name: event.job_name.map(str::to_owned),
+        event_type: event.event_type.map(str::to_owned),
+        asset: event.asset.as_ref().map(|asset| DeletedAssetEvent {
+            key: asset.key.to_owned(),
+            partitions: asset.partitions().into_iter().map(str::to_owned).collect(),
+            skipped: asset.skipped,
+        }),
+        check: event
+            .check
+            .as_ref()
+            .map(|check| (check.asset_key.to_owned(), check.name.to_owned())),
+    })?;
+    let Some(event) = event else { return Ok(()) };
+    let event_type = event.event_type.as_deref().unwrap_or_default();
+    if STATUS_CHANGES.contains(&event_type) {
+        let key = events::status_change(code, event.job_name.as_deref(), sequence);
+        target.delete(Table::StatusChanges, key.bytes())?;
+    }
+    if let Some(asset) = event.asset {
+        delete_asset_event(target, event_type, &asset, sequence)?;
+    }
+    if let Some((asset_key, name)) = event.check {
+        delete_run_checks(target, &asset_key, &name, run)?;
     }
     Ok(())
 }

@@ -18,7 +18,8 @@ pub fn fold(target: &mut Target<'_, '_>, sequence: Sequence, record: &Record<'_>
         }
         Record::Event(event) => events::fold_event(target, sequence, event),
         Record::CheckExecutionPlanned(planned) => checks::fold_planned(target, sequence, planned),
-        Record::RunEventsDeleted(deleted) => deletion::delete_run_events(target, &deleted.run_id),
+        Record::RunEventsDeleted(deleted) => deletion::delete_run_events(target, sequence, deleted),
+        Record::RunEventsSwept(swept) => deletion::sweep(target, swept),
         Record::AssetWiped(wiped) => deletion::wipe_asset(target, wiped),
         Record::AssetPartitionsWiped(wiped) => deletion::wipe_partitions(target, wiped),
         Record::EventLogWiped(_) => deletion::wipe(target),

@@ -29,6 +29,11 @@ impl Key {
         Self(Vec::with_capacity(64))
     }
 
+    /// A key that begins with bytes of another.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
     /// Adds a byte.
     pub fn byte(mut self, byte: u8) -> Self {
         self.0.push(byte);

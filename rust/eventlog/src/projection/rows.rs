@@ -30,6 +30,14 @@ pub struct Asset {
     pub wiped_at: Option<f64>,
 }
 
+/// Row of `deleted_runs`: a run whose events are hidden, and whose rows are being removed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeletedRun {
+    pub run_id: String,
+    /// The number that the run's rows have.
+    pub number: u64,
+}
+
 /// Row of `asset_events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AssetEvent {

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | shapes | ordinal | [`crate::value::Shape`] |
 //! | runs | run id | run number |
+//! | deleted_runs | sequence of the deletion | [`super::rows::DeletedRun`] |
 //! | run_events | run, type, sequence | timestamp |
 //! | type_events | type, sequence | timestamp |
 //! | status_changes | type, job name, sequence | timestamp |
@@ -46,11 +47,12 @@ pub enum Table {
     DocumentKeys,
     DocumentTerms,
     DocumentCounts,
+    DeletedRuns,
 }
 
 impl Table {
     /// Every table, in the order of the set's trees.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Shapes,
         Self::Runs,
         Self::RunEvents,
@@ -67,10 +69,11 @@ impl Table {
         Self::DocumentKeys,
         Self::DocumentTerms,
         Self::DocumentCounts,
+        Self::DeletedRuns,
     ];
 
     /// Tables of the event log storage, which a wipe of it clears.
-    pub const OF_EVENTS: [Self; 11] = [
+    pub const OF_EVENTS: [Self; 12] = [
         Self::Runs,
         Self::RunEvents,
         Self::TypeEvents,
@@ -82,6 +85,7 @@ impl Table {
         Self::Checks,
         Self::DynamicPartitions,
         Self::Pools,
+        Self::DeletedRuns,
     ];
 
     /// The table's name, which its tree carries after the set's.
@@ -108,4 +112,5 @@ pub const TABLES: &[&str] = &[
     "document_keys",
     "document_terms",
     "document_counts",
+    "deleted_runs",
 ];

@@ -69,6 +69,25 @@ impl<'a, 'e> Target<'a, 'e> {
             .collect()
     }
 
+    /// Keys from `lower` to before `upper`, copied.
+    pub fn keys_between(&self, table: Table, lower: &Key, upper: &Key) -> Result<Vec<Vec<u8>>> {
+        self.transaction
+            .view()
+            .range(self.tree(table), lower.bytes(), upper.bytes())?
+            .map(|row| Ok(row?.0.to_vec()))
+            .collect()
+    }
+
+    /// The first key at or after `lower` that begins with `prefix`.
+    pub fn first_key(&self, table: Table, lower: &Key, prefix: &Key) -> Result<Option<Vec<u8>>> {
+        let mut rows = self
+            .transaction
+            .view()
+            .range(self.tree(table), lower.bytes(), &[])?;
+        let first = rows.next().transpose()?.map(|(key, _)| key.to_vec());
+        Ok(first.filter(|key| key.starts_with(prefix.bytes())))
+    }
+
     /// The last key that begins with `prefix`.
     pub fn last_key(&self, table: Table, prefix: &Key) -> Result<Option<Vec<u8>>> {
         let mut rows = self

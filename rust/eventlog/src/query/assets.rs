@@ -201,6 +201,7 @@ pub fn event_tags(
         return Ok(Vec::new());
     };
     let mut sequences = match sequence {
+        Some(sequence) if !reader.hidden()?.lets_see(reader, sequence)? => Vec::new(),
         Some(sequence) => vec![sequence],
         None => tagged_sequences(reader, asset.number, tags)?,
     };
@@ -241,7 +242,7 @@ fn tagged_sequences(
     }
     let mut found = Vec::new();
     for prefix in prefixes {
-        for row in reader.prefix(Table::AssetEvents, &prefix)? {
+        for row in reader.sequences(Table::AssetEvents, &prefix, Bounds::ALL, true)? {
             found.push(Sequence::from_key_end(row?.0));
         }
     }

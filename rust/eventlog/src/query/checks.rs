@@ -5,7 +5,7 @@ use super::reader::{Bounds, Reader};
 use super::{assets, partitions};
 use crate::error::Result;
 use crate::projection::Table;
-use crate::projection::key::check;
+use crate::projection::key::{Key, check};
 use crate::projection::rows::{CheckExecution, CheckStatus};
 use crate::record::event_type::names;
 use crate::sequence::Sequence;
@@ -178,11 +178,9 @@ fn latest_of_partitions(reader: &Reader<'_>, number: u64) -> Result<Vec<Sequence
         if !key.starts_with(prefix.bytes()) {
             break;
         }
-        let mut beyond = key[..key.len() - 8].to_vec();
-        beyond.extend_from_slice(&[0xFF; 8]);
-        let last = cursor.seek_below(&beyond)?;
-        found.extend(last.map(|(key, _)| Sequence::from_key_end(key)));
-        row = cursor.seek(&beyond)?;
+        let of_partition = Key::of(&key[..key.len() - 8]);
+        found.extend(reader.last_sequence(Table::Checks, &of_partition, Bounds::ALL)?);
+        row = cursor.seek(of_partition.sequence(Bounds::ALL.before).bytes())?;
     }
     Ok(found)
 }

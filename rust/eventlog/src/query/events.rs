@@ -109,7 +109,7 @@ fn run_event_matches(event: &Event<'_>, query: &RunEvents) -> bool {
 }
 
 /// The codes of the types asked for, or of those the run has.
-fn run_codes(
+pub fn run_codes(
     reader: &Reader<'_>,
     run: u64,
     types: Option<&BTreeSet<String>>,
@@ -258,6 +258,7 @@ fn given_rows<'t>(
     sequences: &[Sequence],
     query: &TypedEvents,
 ) -> Result<std::vec::IntoIter<(Sequence, &'t [u8])>> {
+    let hidden = reader.hidden()?;
     let mut rows = Vec::new();
     let mut wanted = sequences.to_vec();
     wanted.sort_unstable();
@@ -269,6 +270,9 @@ fn given_rows<'t>(
         .into_iter()
         .filter(|sequence| query.bounds.contains(*sequence))
     {
+        if !hidden.lets_see(reader, sequence)? {
+            continue;
+        }
         for prefix in prefixes {
             if let Some(value) = reader.get(table, &prefix.clone().sequence(sequence))? {
                 rows.push((sequence, value));

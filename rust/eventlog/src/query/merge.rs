@@ -3,23 +3,24 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::hidden::Visible;
 use super::reader::{Bounds, Reader};
 use crate::error::Result;
 use crate::projection::Table;
 use crate::projection::key::Key;
 use crate::sequence::Sequence;
-use crate::store::lmdb::Range;
 
 /// Several runs of keys that end in a sequence, merged in the order of the sequences, each once.
-pub(super) struct Merge<'t> {
-    ranges: Vec<Range<'t>>,
+pub struct Merge<'t> {
+    ranges: Vec<Visible<'t>>,
     heads: BinaryHeap<(Reverse<u64>, usize, &'t [u8])>,
     ascending: bool,
     last: Option<Sequence>,
 }
 
 impl<'t> Merge<'t> {
-    pub(super) fn new(
+    /// Merges the rows of a table that begin with one of the prefixes.
+    pub fn new(
         reader: &Reader<'t>,
         table: Table,
         prefixes: impl IntoIterator<Item = Key>,

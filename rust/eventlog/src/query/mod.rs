@@ -8,6 +8,7 @@ pub mod checks;
 pub mod documents;
 pub mod dynamic_partitions;
 pub mod events;
+mod hidden;
 mod merge;
 pub mod partitions;
 pub mod pools;
@@ -15,4 +16,6 @@ mod reader;
 pub mod records;
 
 pub use events::StoredEvent;
+pub use hidden::{Hidden, Visible};
+pub use merge::Merge;
 pub use reader::{Bounds, Reader, open_record};

@@ -13,7 +13,7 @@ use crate::sequence::Sequence;
 /// Latest sequence of each partition of an asset for an event type, newest of those within bounds.
 ///
 /// Without bounds O(partitions asked for, or of the asset); with `after` O(events since); with only
-/// `before` O(log) a partition.
+/// `before`, or while a run is being removed, O(log) a partition.
 pub fn latest_by_partition(
     reader: &Reader<'_>,
     asset_key: &str,
@@ -40,8 +40,9 @@ pub fn latest_by_partition(
         }
         return Ok(latest);
     }
+    let nothing_hidden = reader.hidden()?.is_empty();
     let mut take = |mut row: AssetPartition| -> Result<()> {
-        let newest = if everything {
+        let newest = if everything && nothing_hidden {
             assets::latest_of(&mut row, event_type).and_then(|sequence| sequence.known())
         } else {
             let prefix = partition::events_of(asset.number, &row.partition, code);

@@ -2,9 +2,10 @@
 
 use serde::de::DeserializeOwned;
 
+use super::hidden::{Hidden, Visible};
 use crate::error::{Error, Result};
 use crate::projection::key::Key;
-use crate::projection::rows::{self, Asset, PoolStep};
+use crate::projection::rows::{self, Asset, DeletedRun, PoolStep};
 use crate::projection::{Table, checks};
 use crate::record::{Event, Record, open_frame};
 use crate::sequence::Sequence;
@@ -84,23 +85,41 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// Rows whose key is `prefix` and a sequence within the bounds, in order of the sequence.
+    /// Rows whose key is `prefix` and a sequence within the bounds, in order of the sequence; those of
+    /// deleted runs are passed over.
     pub fn sequences(
         &self,
         table: Table,
         prefix: &Key,
         bounds: Bounds,
         ascending: bool,
-    ) -> Result<Range<'t>> {
+    ) -> Result<Visible<'t>> {
         let lower = prefix.clone().sequence(bounds.after.next());
         let upper = prefix.clone().sequence(bounds.before);
         let tree = self.tree(table);
-        Ok(if ascending {
+        let rows = if ascending {
             self.view.range(tree, lower.bytes(), upper.bytes())?
         } else {
             self.view
                 .range_backward(tree, lower.bytes(), upper.bytes())?
-        })
+        };
+        let hidden = match table {
+            // Found by the number of the run, which its deletion takes away.
+            Table::RunEvents => Hidden::default(),
+            _ => self.hidden()?,
+        };
+        Ok(Visible::new(rows, *self, hidden))
+    }
+
+    /// Runs whose events are hidden while their rows are being removed.
+    pub fn hidden(&self) -> Result<Hidden> {
+        let mut runs = Vec::new();
+        for row in self.prefix(Table::DeletedRuns, &Key::new())? {
+            let (key, row) = row?;
+            let run: DeletedRun = rows::read(row)?;
+            runs.push((Sequence::from_key_end(key), run.run_id));
+        }
+        Ok(Hidden(runs))
     }
 
     /// The last sequence under `prefix` within the bounds.

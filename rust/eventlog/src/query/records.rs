@@ -91,6 +91,9 @@ fn line_of(sequence: Sequence, record: &Record<'_>) -> RecordLine {
         subject: None,
     };
     match record {
+        Record::Husk(husk) if husk.also_before > 0 => {
+            line.subject = Some(format!("and {} before it", husk.also_before));
+        }
         Record::Husk(_) => {}
         Record::ShapeDefined(defined) => line.subject = Some(defined.shape.name.clone()),
         Record::Event(event) => {
@@ -116,6 +119,11 @@ fn line_of(sequence: Sequence, record: &Record<'_>) -> RecordLine {
         Record::RunEventsDeleted(deleted) => {
             line.timestamp = Some(deleted.timestamp);
             line.run_id = Some(deleted.run_id.clone());
+        }
+        Record::RunEventsSwept(swept) => {
+            line.timestamp = Some(swept.timestamp);
+            line.run_id = Some(swept.run_id.clone());
+            line.subject = Some(format!("up to {}", swept.until));
         }
         Record::AssetWiped(wiped) => {
             line.timestamp = Some(wiped.timestamp);

@@ -30,11 +30,12 @@ pub enum Kind {
     Document = 11,
     RunStateSet = 12,
     SpacesWiped = 13,
+    RunEventsSwept = 14,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Husk,
         Self::ShapeDefined,
         Self::Event,
@@ -49,6 +50,7 @@ impl Kind {
         Self::Document,
         Self::RunStateSet,
         Self::SpacesWiped,
+        Self::RunEventsSwept,
     ];
 
     /// The name that `dagster-lmdb tail` and `stat` show.
@@ -68,6 +70,7 @@ impl Kind {
             Self::Document => "document",
             Self::RunStateSet => "run_state_set",
             Self::SpacesWiped => "spaces_wiped",
+            Self::RunEventsSwept => "run_events_swept",
         }
     }
 }
@@ -89,6 +92,7 @@ pub enum Record<'a> {
     Document(Document<'a>),
     RunStateSet(RunStateSet),
     SpacesWiped(SpacesWiped),
+    RunEventsSwept(RunEventsSwept),
 }
 
 /// What is left of removed records: what later records lean on.
@@ -249,6 +253,21 @@ pub struct CheckExecutionPlanned {
 pub struct RunEventsDeleted {
     pub timestamp: f64,
     pub run_id: String,
+    /// The events are hidden here, and their rows go with the [`RunEventsSwept`] that follow.
+    #[serde(default)]
+    pub in_steps: bool,
+}
+
+/// A step of the removal of a deleted run's rows. Register, by the deletion; the last one of a
+/// deletion is permanent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunEventsSwept {
+    pub timestamp: f64,
+    pub run_id: String,
+    /// Sequence of the [`RunEventsDeleted`].
+    pub deletion: u64,
+    /// The rows of the run's events up to here go; the sequence of the deletion in the last step.
+    pub until: u64,
 }
 
 /// Tombstone: events of an asset with `timestamp <= this` are hidden, and its check executions up to
@@ -347,6 +366,7 @@ impl<'a> Record<'a> {
             Self::Document(_) => Kind::Document,
             Self::RunStateSet(_) => Kind::RunStateSet,
             Self::SpacesWiped(_) => Kind::SpacesWiped,
+            Self::RunEventsSwept(_) => Kind::RunEventsSwept,
         }
     }
 
@@ -367,6 +387,7 @@ impl<'a> Record<'a> {
             Self::Document(document) => Some(document.timestamp),
             Self::RunStateSet(set) => Some(set.timestamp),
             Self::SpacesWiped(wiped) => Some(wiped.timestamp),
+            Self::RunEventsSwept(swept) => Some(swept.timestamp),
         }
     }
 
@@ -399,6 +420,7 @@ impl<'a> Record<'a> {
             Self::Document(fields) => rmp_serde::encode::write(&mut payload, fields),
             Self::RunStateSet(fields) => rmp_serde::encode::write(&mut payload, fields),
             Self::SpacesWiped(fields) => rmp_serde::encode::write(&mut payload, fields),
+            Self::RunEventsSwept(fields) => rmp_serde::encode::write(&mut payload, fields),
         };
         encoded.expect("writing plain fields into memory cannot fail");
         payload
@@ -423,6 +445,7 @@ impl<'a> Record<'a> {
             Some(Kind::Document) => Self::Document(read(fields)?),
             Some(Kind::RunStateSet) => Self::RunStateSet(read(fields)?),
             Some(Kind::SpacesWiped) => Self::SpacesWiped(read(fields)?),
+            Some(Kind::RunEventsSwept) => Self::RunEventsSwept(read(fields)?),
         })
     }
 }

@@ -12,5 +12,5 @@ pub use frame::{Frame, FrameError, open_frame, seal_frame};
 pub use kinds::{
     AssetFacet, AssetPartitionsWiped, AssetWiped, CheckExecutionPlanned, CheckFacet, Definition,
     DynamicPartition, Event, EventLogWiped, Husk, Kind, PoolLimit, PoolStep, PoolStepState, Record,
-    RunAdvanced, RunEventsDeleted, ShapeDefined, SlotClaim,
+    RunAdvanced, RunEventsDeleted, RunEventsSwept, ShapeDefined, SlotClaim,
 };

@@ -103,8 +103,16 @@ pub fn random_command(log: &EventLog, dice: &mut Dice) {
     if dice.below(3) == 0 {
         return random_document_command(log, dice);
     }
-    let command = match dice.below(22) {
-        0 => Command::DeleteRunEvents { run_id, now },
+    let command = match dice.below(24) {
+        22 | 23 => Command::SweepDeletedRuns {
+            step: 1 + dice.below(3),
+            now,
+        },
+        0 => Command::DeleteRunEvents {
+            run_id,
+            step: 1 + dice.below(3),
+            now,
+        },
         1 => Command::WipeAsset { asset_key, now },
         2 => Command::WipeAssetPartitions {
             asset_key,
@@ -165,7 +173,11 @@ fn random_document_command(log: &EventLog, dice: &mut Dice) {
     let now = dice.below(10) as f64;
     let run_id = dice.pick(&RUNS[..2]).to_string();
     let command = match dice.below(16) {
-        0 => Command::DeleteRun { run_id, now },
+        0 => Command::DeleteRun {
+            run_id,
+            step: 1 + dice.below(3),
+            now,
+        },
         1 | 2 => {
             let ends = dice.below(2) == 0;
             let (event_type, status) = [
