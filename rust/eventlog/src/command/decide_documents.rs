@@ -15,6 +15,9 @@ use crate::record::{
 };
 use crate::sequence::Sequence;
 
+/// How the tags begin that Dagster hides from its users.
+const HIDDEN_TAG: &str = ".dagster/";
+
 pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], now: f64) -> Result<Decision> {
     let mut records = Vec::new();
     let mut ids = Vec::new();
@@ -165,7 +168,7 @@ pub(super) fn handle_run_event(
     Ok(set_run_state(run_id, id, old, new, now))
 }
 
-/// Adds tags to a run.
+/// Adds tags to a run. Tags that it has already are no news, and leave its time of update alone.
 pub(super) fn add_run_tags(
     state: &Reader<'_>,
     run_id: &str,
@@ -176,12 +179,28 @@ pub(super) fn add_run_tags(
         return Err(Error::NotThere(run_id.to_owned()));
     };
     let old = row.run_state();
+    if tags.iter().all(|tag| has_tag(&row, &old, tag)) {
+        return Ok(Decision::nothing());
+    }
     let mut new = old.clone();
     for (key, value) in tags {
         set_tag(&mut new.tags, key, value);
     }
     new.updated = now;
     Ok(set_run_state(run_id, id, old, new, now))
+}
+
+/// Whether a run is read back with this tag. Hidden tags among its terms may be Dagster's own (the
+/// label of its repository, its pools), which it is found by and not read back with.
+fn has_tag(row: &DocumentRow, state: &RunState, tag: &(String, String)) -> bool {
+    let (key, value) = tag;
+    if let Some((_, now)) = state.tags.iter().find(|(known, _)| known == key) {
+        return now == value;
+    }
+    !key.starts_with(HIDDEN_TAG)
+        && row.terms.iter().any(|term| {
+            term.name.strip_prefix("tag:") == Some(key.as_str()) && term.value == *value
+        })
 }
 
 fn set_run_state(run_id: &str, id: Sequence, old: RunState, new: RunState, now: f64) -> Decision {
