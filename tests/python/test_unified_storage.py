@@ -1,6 +1,5 @@
 """The life of the whole: one configuration, three storages, one store."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,17 +7,18 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 from dagster import DagsterEventType, DagsterInstance, DagsterInvalidConfigError, DagsterRunStatus
 from dagster._check import CheckError
-from dagster._cli.instance import instance_cli
 from dagster._core.instance import InstanceRef
 from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.event_log import EventLogStorage
 from dagster._core.storage.legacy_storage import (
     LegacyEventLogStorage,
     LegacyRunStorage,
     LegacyScheduleStorage,
 )
+from dagster._core.storage.runs import RunStorage
+from dagster._core.storage.schedules import ScheduleStorage
 from dagster._core.test_utils import instance_for_test
 from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
 
@@ -106,10 +106,56 @@ def test_every_option_reaches_the_store(tmp_path: Path, monkeypatch: pytest.Monk
     storage.dispose()
 
 
-@pytest.mark.parametrize("config", [{}, {"base_dir": 1}, {"base_dir": "a", "durability": "none"}])
-def test_wrong_configuration_is_a_config_error(config: dict[str, Any]) -> None:
-    with pytest.raises(DagsterInvalidConfigError):
-        rehydrate(**config)
+CLASSES = [
+    ("DagsterLmdbStorage", DagsterStorage),
+    ("LmdbRunStorage", RunStorage),
+    ("LmdbEventLogStorage", EventLogStorage),
+    ("LmdbScheduleStorage", ScheduleStorage),
+]
+
+
+@pytest.mark.parametrize(("name", "base"), CLASSES)
+def test_each_class_rehydrates_from_its_configuration(
+    name: str, base: type, tmp_path: Path
+) -> None:
+    config = yaml.dump({"base_dir": str(tmp_path / "history"), "map_size": 1 << 30})
+    data = ConfigurableClassData("dagster_lmdb", name, config)
+    storage = data.rehydrate(as_type=base)
+    assert type(storage).__name__ == name
+    assert storage.inst_data == data
+    again = deserialize_value(serialize_value(data), ConfigurableClassData).rehydrate(as_type=base)
+    assert again is not storage
+    for each in (storage, again):
+        each.dispose()
+
+
+@pytest.mark.parametrize(("name", "base"), CLASSES)
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({}, 'Missing required config entry "base_dir"'),
+        ({"base_dir": 1}, "Invalid scalar at path root:base_dir"),
+        ({"base_dir": {"env": "NOT_SET_ANYWHERE"}}, "NOT_SET_ANYWHERE"),
+        ({"base_dir": "a", "durability": "none"}, "root:durability"),
+        ({"base_dir": "a", "map_size": "big"}, "root:map_size"),
+        ({"base_dir": "a", "postgres_url": "b"}, 'unexpected config entry "postgres_url"'),
+    ],
+)
+def test_wrong_configuration_is_a_config_error_that_names_the_setting(
+    name: str, base: type, config: dict[str, Any], said: str
+) -> None:
+    data = ConfigurableClassData("dagster_lmdb", name, yaml.dump(config))
+    with pytest.raises(DagsterInvalidConfigError) as raised:
+        data.rehydrate(as_type=base)
+    assert said in str(raised.value)
+
+
+def test_a_class_that_is_not_there_is_named(tmp_path: Path) -> None:
+    block = {"storage": {"custom": {"module": "dagster_lmdb", "class": "LmdbStorage"}}}
+    block["storage"]["custom"]["config"] = {"base_dir": str(tmp_path / "history")}
+    (tmp_path / "dagster.yaml").write_text(yaml.dump(block))
+    with pytest.raises(CheckError, match="LmdbStorage"):
+        DagsterInstance.from_config(str(tmp_path))
 
 
 def test_the_legacy_references_rehydrate(whole: DagsterInstance) -> None:
@@ -158,6 +204,35 @@ def test_an_instance_goes_into_a_subprocess_and_comes_back(whole: DagsterInstanc
     assert [entry.message for entry in whole.all_logs(run_id)] == ["from another process"]
 
 
+def test_the_instance_of_dagster_home_is_on_the_store(whole: DagsterInstance) -> None:
+    run_id = whole.add_run(run()).run_id
+    with DagsterInstance.get() as instance:
+        assert instance is not whole
+        assert isinstance(instance.run_storage, LmdbRunStorage)
+        assert instance.get_run_ids() == [run_id]
+        instance.handle_new_event(status_event(run_id, DagsterEventType.RUN_START))
+    assert whole.get_run_by_id(run_id).status == DagsterRunStatus.STARTED
+
+
+def test_an_ephemeral_instance_is_apart(whole: DagsterInstance) -> None:
+    run_id = whole.add_run(run()).run_id
+    with DagsterInstance.ephemeral() as ephemeral:
+        assert ephemeral.get_runs() == []
+        other = ephemeral.add_run(run()).run_id
+        for instance in (whole, ephemeral):
+            instance.event_log_storage.store_event(
+                log_line(run_id, instance.run_storage.get_run_storage_id())
+            )
+        ephemeral.run_storage.set_cursor_values({"a": "b"})
+        assert ephemeral.get_run_ids() == [other]
+        ephemeral.wipe()
+    assert whole.get_run_ids() == [run_id]
+    assert [entry.message for entry in whole.all_logs(run_id)] == [
+        whole.run_storage.get_run_storage_id()
+    ]
+    assert whole.run_storage.get_cursor_values({"a"}) == {}
+
+
 def test_storages_one_by_one_on_one_directory(tmp_path: Path) -> None:
     config = {"base_dir": str(tmp_path / "history")}
     blocks = {
@@ -188,12 +263,6 @@ def test_runs_beside_another_event_log(tmp_path: Path) -> None:
         assert record.dagster_run.status == DagsterRunStatus.SUCCESS
         assert record.start_time
         assert record.end_time
-
-
-@pytest.mark.parametrize("command", ["info", "migrate", "reindex"])
-def test_dagster_instance(whole: DagsterInstance, command: str) -> None:
-    result = CliRunner().invoke(instance_cli, [command], env=dict(os.environ))
-    assert result.exit_code == 0, result.output
 
 
 def test_wiping_the_instance_keeps_what_dagster_keeps(whole: DagsterInstance) -> None:
