@@ -315,6 +315,7 @@ def test_a_run_that_is_reported_as_canceled_never_goes_back(
     assert {each.end_time for each in records} == {4e9 + 1}
     assert set(runs.get_run_ids(RunsFilter(statuses=[DagsterRunStatus.CANCELED]))) == set(ids)
     assert runs.get_run_ids(RunsFilter(statuses=[DagsterRunStatus.CANCELING])) == []
+    assert {len(storage.event_log_storage.get_logs_for_run(run_id)) for run_id in ids} == {2}
 
 
 def end(storage: DagsterLmdbStorage, place: int, run_id: str) -> None:

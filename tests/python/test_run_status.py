@@ -4,7 +4,6 @@ Dagster stores an event and then tells the run storage of it, in two calls; two 
 once; and `dagster debug import` stores the events of a run that has long ended.
 """
 
-import multiprocessing
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,7 +21,6 @@ from dagster import (
 )
 from dagster._cli.debug import export_command, import_command
 from dagster._core.events import DagsterEvent, RunFailureReason
-from dagster._core.instance import InstanceRef
 from dagster._core.storage.dagster_run import RunRecord
 from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
 from dagster._core.test_utils import instance_for_test
@@ -179,36 +177,6 @@ def test_a_finished_run_changes_only_when_the_run_storage_is_told(whole: Dagster
         handle(whole, entry)
     assert status_of(whole, run_id) == DagsterRunStatus.SUCCESS
     assert records_of(whole) == before
-
-
-def report_in_another_process(ref: InstanceRef, run_id: str, first: int, turns: object) -> None:
-    with DagsterInstance.from_ref(ref) as instance:
-        entries = [
-            status_event(run_id, CANCELING, timestamp=time.time()),
-            status_event(run_id, CANCELED, timestamp=time.time() + 1),
-        ]
-        turns.wait()
-        instance.handle_new_event(entries[first])
-
-
-def test_two_processes_that_report_at_once_leave_the_run_ended(whole: DagsterInstance) -> None:
-    fork = multiprocessing.get_context("spawn")
-    for _ in range(3):
-        run_id = whole.add_run(run(DagsterRunStatus.STARTED)).run_id
-        turns = fork.Barrier(2)
-        processes = [
-            fork.Process(
-                target=report_in_another_process, args=(whole.get_ref(), run_id, first, turns)
-            )
-            for first in (0, 1)
-        ]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
-            assert process.exitcode == 0
-        assert status_of(whole, run_id) == DagsterRunStatus.CANCELED
-        assert len(whole.all_logs(run_id)) == 2
 
 
 def test_unknown_runs_and_events_without_a_status_are_passed_over(whole: DagsterInstance) -> None:
