@@ -115,9 +115,7 @@ def _filters(filters: BulkActionsFilter | None) -> Filters:
     filters = check.opt_inst_param(
         filters, "filters", BulkActionsFilter, default=BulkActionsFilter()
     )
-    wanted = Filters(
-        any_of=tag_terms(filters.tags), ranges=[], none_of=[], keys=filters.backfill_ids or None
-    )
+    wanted = Filters(any_of=tag_terms(filters.tags), ranges=[], keys=filters.backfill_ids or None)
     if filters.statuses:
         wanted["any_of"].append(("status", [status.value for status in filters.statuses]))
     if filters.job_name:

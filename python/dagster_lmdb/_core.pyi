@@ -455,7 +455,6 @@ class EventLog:
         *,
         any_of: Sequence[tuple[str, Sequence[str]]] | None = None,
         ranges: Sequence[tuple[str, float | None, float | None]] | None = None,
-        none_of: Sequence[str] | None = None,
         keys: Sequence[str] | None = None,
         after: int | None = None,
         before: int | None = None,
@@ -466,8 +465,8 @@ class EventLog:
     ) -> list[Document]:
         """Documents with one of the values of each name, sorted by id, or by a name's order.
 
-        ``ranges``: name, lower and upper bound (excluded) of the order of its term. ``none_of``:
-        names the document has no term of. ``after``, ``before``: ids, excluded.
+        ``ranges``: name, lower and upper bound (excluded) of the order of its term.
+        ``after``, ``before``: ids, excluded.
         """
     def count_documents(
         self,
@@ -475,7 +474,6 @@ class EventLog:
         *,
         any_of: Sequence[tuple[str, Sequence[str]]] | None = None,
         ranges: Sequence[tuple[str, float | None, float | None]] | None = None,
-        none_of: Sequence[str] | None = None,
         keys: Sequence[str] | None = None,
     ) -> int: ...
     def document_buckets(
@@ -486,7 +484,6 @@ class EventLog:
         *,
         any_of: Sequence[tuple[str, Sequence[str]]] | None = None,
         ranges: Sequence[tuple[str, float | None, float | None]] | None = None,
-        none_of: Sequence[str] | None = None,
         keys: Sequence[str] | None = None,
         before: int | None = None,
         after: int | None = None,

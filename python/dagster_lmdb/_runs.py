@@ -25,7 +25,7 @@ from dagster._core.storage.dagster_run import (
     RunsFilter,
     TagBucket,
 )
-from dagster._core.storage.tags import BACKFILL_ID_TAG, PARTITION_NAME_TAG, ROOT_RUN_ID_TAG
+from dagster._core.storage.tags import PARTITION_NAME_TAG, ROOT_RUN_ID_TAG
 from dagster._record import copy
 from dagster._time import datetime_from_timestamp
 
@@ -50,7 +50,6 @@ class Filters(TypedDict):
 
     any_of: list[tuple[str, Sequence[str]]]
     ranges: list[tuple[str, float | None, float | None]]
-    none_of: list[str]
     keys: Sequence[str] | None
 
 
@@ -311,12 +310,14 @@ def _order_of(document: Document, name: str) -> float:
 
 def _filters(filters: RunsFilter | None) -> Filters:
     filters = check.opt_inst_param(filters, "filters", RunsFilter, default=RunsFilter())
-    wanted = Filters(
-        any_of=tag_terms(filters.tags), ranges=[], none_of=[], keys=filters.run_ids or None
-    )
+    wanted = Filters(any_of=tag_terms(filters.tags), ranges=[], keys=filters.run_ids or None)
     if filters.job_name:
         wanted["any_of"].append(("job", [filters.job_name]))
-    if filters.statuses:
+    if filters.exclude_subruns:
+        # What runs of backfills do not have; so this is one term, also with statuses.
+        statuses = filters.statuses or list(DagsterRunStatus)
+        wanted["any_of"].append(("root_status", [status.value for status in statuses]))
+    elif filters.statuses:
         wanted["any_of"].append(("status", [status.value for status in filters.statuses]))
     if filters.snapshot_id:
         wanted["any_of"].append(("snapshot", [filters.snapshot_id]))
@@ -326,6 +327,4 @@ def _filters(filters: RunsFilter | None) -> Filters:
     ):
         if after or before:
             wanted["ranges"].append((name, opt_seconds(after), opt_seconds(before)))
-    if filters.exclude_subruns:
-        wanted["none_of"].append(TAG + BACKFILL_ID_TAG)
     return wanted

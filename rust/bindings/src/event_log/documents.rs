@@ -184,14 +184,13 @@ impl EventLog {
             .map(drop)
     }
 
-    #[pyo3(signature = (space, *, any_of=None, ranges=None, none_of=None, keys=None, after=None, before=None, order_by=None, ascending=false, limit=None, values=true))]
+    #[pyo3(signature = (space, *, any_of=None, ranges=None, keys=None, after=None, before=None, order_by=None, ascending=false, limit=None, values=true))]
     fn find_documents(
         &self,
         py: Python<'_>,
         space: &str,
         any_of: Option<Vec<(String, Vec<String>)>>,
         ranges: Option<Vec<PyRange>>,
-        none_of: Option<Vec<String>>,
         keys: Option<Vec<String>>,
         after: Option<u64>,
         before: Option<u64>,
@@ -204,7 +203,6 @@ impl EventLog {
         let find = Find {
             any_of: any_of.unwrap_or_default(),
             ranges: ranges.unwrap_or_default(),
-            none_of: none_of.unwrap_or_default(),
             keys,
             after: after.map(Sequence::new),
             before: before.map(Sequence::new),
@@ -217,28 +215,26 @@ impl EventLog {
         })
     }
 
-    #[pyo3(signature = (space, *, any_of=None, ranges=None, none_of=None, keys=None))]
+    #[pyo3(signature = (space, *, any_of=None, ranges=None, keys=None))]
     fn count_documents(
         &self,
         py: Python<'_>,
         space: &str,
         any_of: Option<Vec<(String, Vec<String>)>>,
         ranges: Option<Vec<PyRange>>,
-        none_of: Option<Vec<String>>,
         keys: Option<Vec<String>>,
     ) -> PyResult<usize> {
         let space = parse_space(space)?;
         let find = Find {
             any_of: any_of.unwrap_or_default(),
             ranges: ranges.unwrap_or_default(),
-            none_of: none_of.unwrap_or_default(),
             keys,
             ..Default::default()
         };
         self.query(py, |reader| query::count(reader, space, &find))
     }
 
-    #[pyo3(signature = (space, name, bucket_values, *, any_of=None, ranges=None, none_of=None, keys=None, before=None, after=None, ascending=false, limit=None))]
+    #[pyo3(signature = (space, name, bucket_values, *, any_of=None, ranges=None, keys=None, before=None, after=None, ascending=false, limit=None))]
     fn document_buckets(
         &self,
         py: Python<'_>,
@@ -247,7 +243,6 @@ impl EventLog {
         bucket_values: Vec<String>,
         any_of: Option<Vec<(String, Vec<String>)>>,
         ranges: Option<Vec<PyRange>>,
-        none_of: Option<Vec<String>>,
         keys: Option<Vec<String>>,
         before: Option<u64>,
         after: Option<u64>,
@@ -258,7 +253,6 @@ impl EventLog {
         let find = Find {
             any_of: any_of.unwrap_or_default(),
             ranges: ranges.unwrap_or_default(),
-            none_of: none_of.unwrap_or_default(),
             keys,
             before: before.map(Sequence::new),
             after: after.map(Sequence::new),
@@ -394,13 +388,14 @@ impl EventLog {
             }
             Ok(found)
         })?;
-        self.build(py, values, found, &shapes)
+        self.build(py, values, space, found, &shapes)
     }
 
     fn build(
         &self,
         py: Python<'_>,
         values: bool,
+        space: Space,
         found: Vec<StoredDocument>,
         shapes: &Definitions,
     ) -> PyResult<Vec<Document>> {
@@ -424,7 +419,7 @@ impl EventLog {
                         )
                     });
                     let terms = row
-                        .all_terms()
+                        .all_terms(space)
                         .into_iter()
                         .map(|t| (t.name, t.value, t.order));
                     Ok(Document {

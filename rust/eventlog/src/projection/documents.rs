@@ -168,7 +168,7 @@ fn remove(
     if !row.key.is_empty() {
         target.delete(Table::DocumentKeys, keys::by_key(space, &row.key).bytes())?;
     }
-    for term in row.all_terms() {
+    for term in row.all_terms(space) {
         remove_term(target, space, id, &term)?;
     }
     Ok(())
@@ -182,8 +182,8 @@ fn replace(
     row: &DocumentRow,
 ) -> Result<()> {
     let (had, has) = (
-        old.map(DocumentRow::all_terms).unwrap_or_default(),
-        row.all_terms(),
+        old.map(|old| old.all_terms(space)).unwrap_or_default(),
+        row.all_terms(space),
     );
     for term in had.iter().filter(|term| !has.contains(term)) {
         remove_term(target, space, id, term)?;

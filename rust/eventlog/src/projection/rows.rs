@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, Result};
-use crate::record::{RunState, SlotClaim, Term};
+use crate::record::{RunState, SlotClaim, Space, Term};
 use crate::sequence::Sequence;
 
 /// Writes a row.
@@ -148,6 +148,13 @@ impl DocumentRow {
     /// Name of the term that every document has.
     pub const ALL: &str = "";
 
+    /// Name of the term with a run's status that runs of backfills do not have, so that what Dagster's
+    /// page of runs asks for is one term.
+    pub const ROOT_STATUS: &str = "root_status";
+
+    /// Term of the tag that runs of backfills have.
+    const OF_BACKFILL: &str = "tag:dagster/backfill";
+
     /// How the run stands.
     pub fn run_state(&self) -> RunState {
         let find = |name: &str| self.terms.iter().find(|term| term.name == name);
@@ -162,8 +169,8 @@ impl DocumentRow {
         })
     }
 
-    /// What the document is found by now.
-    pub fn all_terms(&self) -> Vec<Term> {
+    /// What the document of a space is found by now.
+    pub fn all_terms(&self, space: Space) -> Vec<Term> {
         let mut terms = self.terms.clone();
         if let Some(run) = &self.run {
             let replaced = |name: &str| {
@@ -199,6 +206,13 @@ impl DocumentRow {
                     order: 0.0,
                 });
             }
+        }
+        if space == Space::Run && !terms.iter().any(|term| term.name == Self::OF_BACKFILL) {
+            let status = terms.iter().find(|term| term.name == "status");
+            terms.extend(status.cloned().map(|term| Term {
+                name: Self::ROOT_STATUS.to_owned(),
+                ..term
+            }));
         }
         terms.push(Term {
             name: Self::ALL.to_owned(),

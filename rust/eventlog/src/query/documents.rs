@@ -30,8 +30,6 @@ pub struct Find {
     pub any_of: Vec<(String, Vec<String>)>,
     /// A name, and bounds (excluded) on the order of its term.
     pub ranges: Vec<(String, Option<f64>, Option<f64>)>,
-    /// Names that the document has no term of.
-    pub none_of: Vec<String>,
     pub keys: Option<Vec<String>>,
     pub after: Option<Sequence>,
     pub before: Option<Sequence>,
@@ -97,15 +95,15 @@ pub fn find(
         let Some(row) = row(reader, space, id)? else {
             continue;
         };
-        if find.matches(&row) {
+        if find.matches(space, &row) {
             found.push((id, row));
         }
     }
     if !sorted {
         found.sort_by(|one, other| {
             let order = find
-                .order_of(&one.1)
-                .partial_cmp(&find.order_of(&other.1))
+                .order_of(space, &one.1)
+                .partial_cmp(&find.order_of(space, &other.1))
                 .unwrap_or(Ordering::Equal)
                 .then(one.0.cmp(&other.0));
             if find.ascending {
@@ -119,20 +117,15 @@ pub fn find(
     Ok(found)
 }
 
-/// How many documents `find` asks for. O(log) for at most one name's values, or for all but those
-/// with a name; else as [`find`].
+/// How many documents `find` asks for. O(log) for at most one name's values; else as [`find`].
 pub fn count(reader: &Reader<'_>, space: Space, query: &Find) -> Result<usize> {
     let plain = query.ranges.is_empty()
         && query.keys.is_none()
         && query.after.is_none()
         && query.before.is_none();
-    match (query.any_of.as_slice(), query.none_of.as_slice()) {
-        ([], []) if plain => count_of(reader, space, DocumentRow::ALL, ""),
-        ([term], []) if plain => count_of_any(reader, space, term),
-        ([], [name]) if plain => {
-            let all = count_of(reader, space, DocumentRow::ALL, "")?;
-            Ok(all.saturating_sub(count_of_name(reader, space, name)?))
-        }
+    match query.any_of.as_slice() {
+        [] if plain => count_of(reader, space, DocumentRow::ALL, ""),
+        [term] if plain => count_of_any(reader, space, term),
         _ => {
             let unlimited = Find {
                 limit: None,
@@ -151,15 +144,6 @@ fn count_of_any(reader: &Reader<'_>, space: Space, term: &(String, Vec<String>))
         count += count_of(reader, space, &term.0, value)?;
     }
     Ok(count)
-}
-
-fn count_of_name(reader: &Reader<'_>, space: Space, name: &str) -> Result<usize> {
-    let mut sum = 0;
-    for row in reader.prefix(Table::DocumentCounts, &keys::counts(space, name))? {
-        let (_, _, count): (String, String, i64) = rows::read(row?.1)?;
-        sum += usize::try_from(count).unwrap_or(0);
-    }
-    Ok(sum)
 }
 
 fn count_of(reader: &Reader<'_>, space: Space, name: &str, value: &str) -> Result<usize> {
@@ -264,11 +248,11 @@ impl Find {
         }
     }
 
-    fn matches(&self, row: &DocumentRow) -> bool {
-        if self.any_of.is_empty() && self.ranges.is_empty() && self.none_of.is_empty() {
+    fn matches(&self, space: Space, row: &DocumentRow) -> bool {
+        if self.any_of.is_empty() && self.ranges.is_empty() {
             return true;
         }
-        let terms = row.all_terms();
+        let terms = row.all_terms(space);
         let has = |(name, values): &(String, Vec<String>)| {
             terms
                 .iter()
@@ -281,16 +265,14 @@ impl Find {
                     && upper.is_none_or(|upper| term.order < upper)
             })
         };
-        self.any_of.iter().all(has)
-            && self.ranges.iter().all(within)
-            && !terms.iter().any(|term| self.none_of.contains(&term.name))
+        self.any_of.iter().all(has) && self.ranges.iter().all(within)
     }
 
-    fn order_of(&self, row: &DocumentRow) -> f64 {
+    fn order_of(&self, space: Space, row: &DocumentRow) -> f64 {
         let Some(name) = &self.order_by else {
             return 0.0;
         };
-        row.all_terms()
+        row.all_terms(space)
             .into_iter()
             .find(|term| term.name == *name)
             .map_or(f64::NEG_INFINITY, |term| term.order)

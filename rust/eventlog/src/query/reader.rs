@@ -104,9 +104,13 @@ impl<'t> Reader<'t> {
                 .range_backward(tree, lower.bytes(), upper.bytes())?
         };
         let hidden = match table {
-            // Found by the number of the run, which its deletion takes away.
-            Table::RunEvents => Hidden::default(),
-            _ => self.hidden()?,
+            Table::TypeEvents
+            | Table::StatusChanges
+            | Table::AssetEvents
+            | Table::AssetPartitions
+            | Table::Checks => self.hidden()?,
+            // Of no event, or found by the number of the run, which its deletion takes away.
+            _ => Hidden::default(),
         };
         Ok(Visible::new(rows, *self, hidden))
     }
