@@ -3,10 +3,11 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::merge::Merge;
 use super::reader::{Bounds, Reader};
 use crate::error::{Error, Result};
 use crate::projection::Table;
-use crate::projection::key::document as keys;
+use crate::projection::key::{Key, document as keys};
 use crate::projection::rows::{self, DocumentRow};
 use crate::record::{Record, Space};
 use crate::sequence::Sequence;
@@ -117,7 +118,8 @@ pub fn find(
     Ok(found)
 }
 
-/// How many documents `find` asks for. O(log) for at most one name's values; else as [`find`].
+/// How many documents `find` asks for. O(log) for at most one name's values; O(documents with the
+/// rarest) without reading them for several names; else as [`find`].
 pub fn count(reader: &Reader<'_>, space: Space, query: &Find) -> Result<usize> {
     let plain = query.ranges.is_empty()
         && query.keys.is_none()
@@ -126,6 +128,7 @@ pub fn count(reader: &Reader<'_>, space: Space, query: &Find) -> Result<usize> {
     match query.any_of.as_slice() {
         [] if plain => count_of(reader, space, DocumentRow::ALL, ""),
         [term] if plain => count_of_any(reader, space, term),
+        terms if plain => count_of_all(reader, space, terms),
         _ => {
             let unlimited = Find {
                 limit: None,
@@ -142,6 +145,42 @@ fn count_of_any(reader: &Reader<'_>, space: Space, term: &(String, Vec<String>))
     let mut count = 0;
     for value in values {
         count += count_of(reader, space, &term.0, value)?;
+    }
+    Ok(count)
+}
+
+/// Counts the documents that have all of the terms, by the index alone.
+fn count_of_all(
+    reader: &Reader<'_>,
+    space: Space,
+    terms: &[(String, Vec<String>)],
+) -> Result<usize> {
+    let prefixes = |(name, values): &(String, Vec<String>)| -> Vec<Key> {
+        let values: BTreeSet<_> = values.iter().collect();
+        let of_value = |value: &String| keys::unordered(space, name, value);
+        values.into_iter().map(of_value).collect()
+    };
+    let mut by_count = Vec::new();
+    for term in terms {
+        by_count.push((count_of_any(reader, space, term)?, prefixes(term)));
+    }
+    by_count.sort_by_key(|(count, _)| *count);
+    let mut by_count = by_count.into_iter().map(|(_, prefixes)| prefixes);
+    let rarest = by_count.next().unwrap_or_default();
+    let others: Vec<_> = by_count.collect();
+    let mut count = 0;
+    for item in Merge::new(reader, Table::DocumentTerms, rarest, Bounds::ALL, true)? {
+        let (id, _) = item?;
+        let mut has_all = true;
+        for values in &others {
+            let mut has = false;
+            for value in values {
+                let key = value.clone().sequence(id);
+                has = has || reader.get(Table::DocumentTerms, &key)?.is_some();
+            }
+            has_all = has_all && has;
+        }
+        count += usize::from(has_all);
     }
     Ok(count)
 }
@@ -199,7 +238,7 @@ fn candidates<'t>(reader: &Reader<'t>, space: Space, find: &Find) -> Result<Cand
         .into_iter()
         .map(|value| keys::unordered(space, name, value))
         .collect();
-    let merged = super::merge::Merge::new(
+    let merged = Merge::new(
         reader,
         Table::DocumentTerms,
         prefixes,
