@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# Its own, since the newest webserver may ask for an older Dagster than the newest.
+VENV_DEPLOYMENT ?= .venv-deployment
 
 BIN := $(VENV)/bin
 lacks = $(shell PYTHON="$(PYTHON)" .ci/prerequisites.sh $(1))
@@ -17,7 +19,7 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-python lint format build contract bench clean
+.PHONY: help demo test test-rust test-python deployment lint format build contract bench clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,13 +27,16 @@ help: ## List the targets.
 demo: $(VENV)/extension ## Run a Dagster job in four processes and show the history it left.
 	@$(BIN)/python examples/demo.py
 
-test: test-rust test-python ## Run every test, Dagster's own suite for event logs among them.
+test: test-rust test-python deployment ## Run every test, Dagster's own suites for storages among them.
 
 test-rust: $(VENV)/rust
 	cargo test --locked --workspace --exclude dagster-lmdb-core
 
 test-python: $(VENV)/extension
 	$(BIN)/python -m pytest $(PYTEST)
+
+deployment: $(VENV)/extension $(VENV_DEPLOYMENT)/packages ## Run a whole Dagster deployment on it, also in a browser.
+	$(VENV_DEPLOYMENT)/bin/python -m pytest tests/deployment $(PYTEST)
 
 lint: $(VENV)/extension ## Check formatting, lints, types and the extension's stub file.
 	$(call require,lint)
@@ -60,7 +65,7 @@ bench: $(VENV)/extension ## Measure beside Dagster's SQLite storages (make bench
 	@$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 
 clean: ## Remove what the other targets made.
-	rm -rf $(VENV) .cache .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache dist target
+	rm -rf $(VENV) $(VENV_DEPLOYMENT) .artifacts .cache .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache dist target
 	rm -f python/dagster_lmdb/*.so
 
 # The stamps below say which part of the set-up is done.
@@ -80,4 +85,13 @@ $(VENV)/rust: | $(VENV)/bin/python
 
 $(VENV)/extension: $(RUST) pyproject.toml | $(VENV)/packages $(VENV)/rust
 	$(BIN)/maturin develop --locked --release --quiet
+	@touch $@
+
+# A path takes the place of an installation: what is imported is python/, where the extension is
+# built for the same interpreter, once.
+$(VENV_DEPLOYMENT)/packages: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m venv $(VENV_DEPLOYMENT)
+	$(VENV_DEPLOYMENT)/bin/python -m pip install --upgrade "pip>=25.1"
+	$(VENV_DEPLOYMENT)/bin/python -m pip install --group deployment
+	echo "$(abspath python)" > "$$($(VENV_DEPLOYMENT)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dagster_lmdb.pth"
 	@touch $@
