@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::command::{Command, DELETION_STEP, Reply};
 use crate::commit::{SCHEMA, apply, cached_status_key};
@@ -15,6 +16,7 @@ use crate::query::{Reader, open_record};
 use crate::record::{Record, seal_frame};
 use crate::refold::{self, Progress, Verification};
 use crate::sequence::Sequence;
+use crate::store::maintenance;
 use crate::store::{OpenOptions, Outcome, Store, Transaction};
 use crate::value::Shape;
 
@@ -51,12 +53,16 @@ impl EventLog {
     pub fn sweep(&self, now: f64, interrupted: &dyn Fn() -> bool) -> Result<()> {
         let step = DELETION_STEP;
         let command = Command::SweepDeletedRuns { step, now };
-        while self.execute(&command, interrupted)? == Reply::Sweep {
+        loop {
+            let began = Instant::now();
+            if self.execute(&command, interrupted)? != Reply::Sweep {
+                return Ok(());
+            }
             if interrupted() {
                 return Err(Error::Interrupted);
             }
+            maintenance::give_way(began);
         }
-        Ok(())
     }
 
     /// Runs a query on one snapshot.

@@ -1,5 +1,7 @@
 //! A pass over the log: its cutoffs, its steps, and what they freed.
 
+use std::time::Instant;
+
 use super::ranges;
 use super::survey::{Cutoffs, Survey, is_register};
 use crate::error::{Error, Result};
@@ -9,7 +11,7 @@ use crate::query::{Reader, open_record};
 use crate::record::{Record, seal_frame};
 use crate::refold::Progress;
 use crate::sequence::Sequence;
-use crate::store::maintenance::{COMPACTION, alone};
+use crate::store::maintenance::{COMPACTION, alone, give_way};
 use crate::store::{Compaction, Meta, Outcome, Snapshot, Store, Transaction};
 
 /// Records looked at per snapshot, so that none pins old pages for long.
@@ -189,10 +191,12 @@ fn run(store: &Store, begun: Compaction, progress: Progress<'_>) -> Result<Freed
                 next_sequence: to.next().get(),
                 ..begun.clone()
             };
+            let began = Instant::now();
             let step = store.write(&|| false, |transaction| {
                 replace(transaction, &found, &place)
             })?;
             freed.add(step);
+            give_way(began);
         }
         at = to;
         progress("compact", at.get(), cutoffs.registers.get())?;

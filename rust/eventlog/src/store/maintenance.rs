@@ -1,8 +1,9 @@
-//! Locks of long work, each a file of the directory: who holds one does so until the file is closed.
+//! Long work beside others: locks, each a file of the directory, and the pace of its commits.
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
@@ -25,6 +26,15 @@ pub fn shared(directory: &Path, name: &str, taken: impl FnOnce() -> Error) -> Re
     let file = open(directory, name)?;
     let locked = file.try_lock_shared();
     held(directory, file, locked, taken)
+}
+
+/// The longest pause between two commits of long work.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Leaves other writers as long as the commit took that began then: who comes back to the writer lock
+/// at once mostly gets it again.
+pub fn give_way(began: Instant) {
+    std::thread::sleep(began.elapsed().min(PAUSE));
 }
 
 fn open(directory: &Path, name: &str) -> Result<File> {
