@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
-use crate::command::{Command, DELETION_STEP, Reply};
+use crate::command::{Command, Reply};
 use crate::commit::{SCHEMA, apply, cached_status_key};
 use crate::compaction::{self, Compacted, Keep};
 use crate::error::{Error, Result};
@@ -16,7 +15,6 @@ use crate::query::{Reader, open_record};
 use crate::record::{Record, seal_frame};
 use crate::refold::{self, Progress, Verification};
 use crate::sequence::Sequence;
-use crate::store::maintenance;
 use crate::store::{OpenOptions, Outcome, Store, Transaction};
 use crate::value::Shape;
 
@@ -51,18 +49,7 @@ impl EventLog {
     /// Removes the rows of runs whose deletion goes in steps, one commit a step. Nobody sees them; who
     /// dies here leaves the rest to the next one.
     pub fn sweep(&self, now: f64, interrupted: &dyn Fn() -> bool) -> Result<()> {
-        let step = DELETION_STEP;
-        let command = Command::SweepDeletedRuns { step, now };
-        loop {
-            let began = Instant::now();
-            if self.execute(&command, interrupted)? != Reply::Sweep {
-                return Ok(());
-            }
-            if interrupted() {
-                return Err(Error::Interrupted);
-            }
-            maintenance::give_way(began);
-        }
+        compaction::sweep(&self.store, now, interrupted)
     }
 
     /// Runs a query on one snapshot.
@@ -175,7 +162,6 @@ impl EventLog {
     /// Replaces what later records supersede or cover by husks, beside live writers; first ends what
     /// deletions have left.
     pub fn compact(&self, keep: Keep, now: f64, progress: Progress<'_>) -> Result<Compacted> {
-        self.sweep(now, &|| false)?;
         compaction::compact(&self.store, keep, now, progress)
     }
 

@@ -8,5 +8,7 @@
 mod pass;
 mod ranges;
 mod survey;
+mod sweep;
 
 pub use pass::{Compacted, Keep, compact};
+pub use sweep::sweep;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::ranges;
 use super::survey::{Cutoffs, Survey, is_register};
+use super::sweep::sweep;
 use crate::error::{Error, Result};
 use crate::log::husk::{Order, husk_of};
 use crate::log::scan;
@@ -59,6 +60,7 @@ pub fn compact(store: &Store, keep: Keep, now: f64, progress: Progress<'_>) -> R
     let _alone = alone(directory, COMPACTION, || Error::MaintenanceRunning {
         path: directory.to_owned(),
     })?;
+    sweep(store, now, &|| false)?;
     set_meta(store, |meta| meta.rebuild.take().is_some())?;
     let log_before = log_bytes(store)?;
     let mut freed = Freed::default();
