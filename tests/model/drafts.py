@@ -24,6 +24,8 @@ from dagster._core.events import (
     AssetObservationData,
     AssetWipedData,
     EngineEventData,
+    JobFailureData,
+    RunFailureReason,
     StepMaterializationData,
 )
 from dagster._core.execution.plan.objects import StepFailureData, StepRetryData, StepSuccessData
@@ -90,12 +92,16 @@ class Draft:
     passed: bool = True
     target: int | None = None
     state: str = "PASS"
+    #: Why a run failed.
+    reason: str | None = None
 
     def __post_init__(self) -> None:
         # Dagster makes a materialization's partition anew from the tags of its dimensions.
         dimension = dict(self.tags).get(DIMENSION)
         if self.type is T.ASSET_MATERIALIZATION and dimension:
             object.__setattr__(self, "partition", dimension)
+        if self.type is not T.RUN_FAILURE:
+            object.__setattr__(self, "reason", None)
 
     @property
     def timestamp(self) -> float:
@@ -133,6 +139,9 @@ class Draft:
                 return StepFailureData(error=None, user_failure_data=None)
             case T.STEP_UP_FOR_RETRY:
                 return StepRetryData(SerializableErrorInfo("no", [], None), seconds_to_wait=2)
+            case T.RUN_FAILURE if self.reason:
+                reason = RunFailureReason(self.reason)
+                return JobFailureData(error=None, failure_reason=reason)
             case T.ASSET_MATERIALIZATION:
                 return StepMaterializationData(
                     dg.AssetMaterialization(key, partition=self.partition, tags=dict(self.tags))

@@ -27,11 +27,8 @@ from model.drafts import (
     T,
 )
 from model.history import DATA_VERSION, History
-from model.processes import ActError, Elsewhere, Here
+from model.processes import ActError, Elsewhere, Here, spawned
 from model.questions import DEFINITIONS, KEYS, POOLS, Probe, ask, expected
-
-# A process that is spawned imports Dagster, so it serves one example after the other.
-_spawned: list[Elsewhere] = []
 
 times = st.integers(0, 12)
 runs = st.sampled_from(RUNS)
@@ -139,10 +136,7 @@ class EventLogMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.start()
-        if not _spawned:
-            _spawned.append(Elsewhere(None))
-        _spawned[0].open(self.directory)
-        self.processes.append(_spawned[0])
+        self.processes.append(spawned(LmdbEventLogStorage, self.directory))
 
     def start(self) -> None:
         """Begins with this process alone."""

@@ -4,16 +4,34 @@ import multiprocessing
 import os
 import signal
 import traceback
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from dagster_lmdb import LmdbEventLogStorage
-from model.acts import perform
+from dagster_lmdb import DagsterLmdbStorage, LmdbEventLogStorage
+from model import acts
 from model.drafts import Act
+from model.instance import acts as instance_acts
+
+Storage = LmdbEventLogStorage | DagsterLmdbStorage
 
 
-def serve(pipe: Connection, storage: LmdbEventLogStorage | None) -> None:
-    """Does one act after the other; a directory instead of an act is the store to go on with.
+@dataclass
+class Opening:
+    """What a process is asked to go on with: a storage of this kind on a store."""
+
+    kind: type[Storage]
+    directory: str
+
+
+def perform(storage: Storage, act: Act) -> Any:
+    if isinstance(storage, DagsterLmdbStorage):
+        return instance_acts.perform(storage, act)
+    return acts.perform(storage, act)
+
+
+def serve(pipe: Connection, storage: Storage | None) -> None:
+    """Does one act after the other; an opening instead of an act is what to go on with.
 
     None is the end, and so is that of the process that asks.
     """
@@ -32,10 +50,10 @@ def serve(pipe: Connection, storage: LmdbEventLogStorage | None) -> None:
         if asked is None:
             return
         try:
-            if isinstance(asked, str):
+            if isinstance(asked, Opening):
                 if storage is not None:
                     storage.dispose()
-                storage = LmdbEventLogStorage(asked)
+                storage = asked.kind(asked.directory)
                 answer = None
             else:
                 assert storage is not None
@@ -58,7 +76,7 @@ class ActError(Exception):
 class Here:
     """This very process."""
 
-    def __init__(self, storage: LmdbEventLogStorage) -> None:
+    def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self._answer: Any = None
         self._error: str | None = None
@@ -83,7 +101,7 @@ class Here:
 class Elsewhere:
     """Another process: forked with a storage open, or spawned without one."""
 
-    def __init__(self, storage: LmdbEventLogStorage | None) -> None:
+    def __init__(self, storage: Storage | None) -> None:
         context = multiprocessing.get_context("spawn" if storage is None else "fork")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, storage), daemon=True)
@@ -92,18 +110,18 @@ class Elsewhere:
         #: Answers that are yet to be read.
         self._owed = 0
 
-    def open(self, directory: str) -> None:
+    def open(self, kind: type[Storage], directory: str) -> None:
         """Goes on with another store, whatever became of the acts on the last one."""
         while self._owed:
             self._owed -= 1
             self._pipe.recv()
-        self._send(directory)
+        self._send(Opening(kind, directory))
         self.end()
 
     def begin(self, act: Act) -> None:
         self._send(act)
 
-    def _send(self, asked: Act | str) -> None:
+    def _send(self, asked: Act | Opening) -> None:
         self._pipe.send(asked)
         self._owed += 1
 
@@ -118,6 +136,12 @@ class Elsewhere:
         self.begin(act)
         return self.end()
 
+    def kill(self) -> None:
+        """Ends in the middle of whatever it does."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
     def stop(self) -> None:
         self._pipe.send(None)
         self._process.join(10)
@@ -125,3 +149,15 @@ class Elsewhere:
             self._process.kill()
             self._process.join()
         self._pipe.close()
+
+
+# A process that is spawned imports Dagster, so it serves one example after the other.
+_spawned: list[Elsewhere] = []
+
+
+def spawned(kind: type[Storage], directory: str) -> Elsewhere:
+    """A process that shares nothing with this one, with a storage on a store."""
+    if not _spawned:
+        _spawned.append(Elsewhere(None))
+    _spawned[0].open(kind, directory)
+    return _spawned[0]
