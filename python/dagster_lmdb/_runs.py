@@ -282,7 +282,9 @@ def run_from(document: Document) -> DagsterRun:
     if document.run is None:
         return run
     status, _, _, _, tags = document.run
-    now: DagsterRun = copy(run, status=DagsterRunStatus(status), tags={**run.tags, **tags})
+    # In the order of their keys, as the tags of a body that is read back.
+    tags = dict(sorted({**run.tags, **tags}.items()))
+    now: DagsterRun = copy(run, status=DagsterRunStatus(status), tags=tags)
     return now
 
 

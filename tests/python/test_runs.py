@@ -205,6 +205,13 @@ def test_tags_and_their_values(runs: LmdbRunStorage) -> None:
     assert runs.get_run_tag_keys() == ["only", "size", "team"]
 
 
+def test_tags_are_read_back_in_the_order_of_their_keys(runs: LmdbRunStorage) -> None:
+    a_run = run(tags={"m": "1", "z": "1"})
+    runs.add_run(a_run)
+    runs.add_run_tags(a_run.run_id, dict.fromkeys("qcxbagd", "1"))
+    assert ["".join(each.tags) for each in runs.get_runs()] == ["abcdgmqxz"]
+
+
 def test_tags_of_storage_are_found_and_not_read_back(runs: LmdbRunStorage) -> None:
     added = runs.add_run(run(remote_job_origin=job_origin(), tags={"team": "a"}))
     label = {REPOSITORY_LABEL_TAG: "a_repository@a_location"}
