@@ -1,4 +1,7 @@
-"""Changes a quiet store from outside, by docs/format.md, with LMDB and MessagePack alone."""
+"""Changes a quiet store from outside, by docs/format.md, with LMDB and MessagePack alone.
+
+The journal goes before: it leads back to before the change.
+"""
 
 import struct
 from collections.abc import Callable, Iterator
@@ -27,6 +30,7 @@ def crc32c(data: bytes) -> int:
 @contextmanager
 def tree(directory: Path, name: str) -> Iterator[Any]:
     """A write transaction with one of the store's trees as its default."""
+    (directory / "journal").unlink(missing_ok=True)
     with lmdb.open(str(directory), lock=False, max_dbs=64) as environment:
         database = environment.open_db(name.encode(), create=False)
         with environment.begin(write=True, db=database) as transaction:
@@ -58,6 +62,7 @@ def change_event(directory: Path, sequence: int, change: Callable[[list[Any]], N
 
 def flip_bit(directory: Path, within: bytes) -> None:
     """Flips one bit of the bytes that the data file holds once."""
+    (directory / "journal").unlink(missing_ok=True)
     path = directory / "data.mdb"
     content = path.read_bytes()
     assert content.count(within) == 1

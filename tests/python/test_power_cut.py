@@ -32,26 +32,29 @@ class Disk:
         self.is_known = False
         self.pages: list[list[bytes]] = []
 
-    def _base(self) -> tuple[int, int]:
-        """Generation and transaction of the journal's base."""
+    def _base(self) -> tuple[int, int, int]:
+        """Generation, transaction and nonce of the journal's base."""
         with self.journal.open("rb") as file:
             headers = file.read(2 * PAGE)
         numbers = [
-            [int.from_bytes(headers[at + 8 * i :][:8], "little") for i in (2, 6)]
+            [int.from_bytes(headers[at + 8 * i :][:8], "little") for i in (2, 4, 3)]
             for at in (0, PAGE)
         ]
-        generation, transaction = max(numbers)
-        return generation, transaction
+        generation, transaction, nonce = max(numbers)
+        return generation, transaction, nonce
 
     def note(self, before: bytes) -> None:
         after = self.data.read_bytes()
-        generation, transaction = self._base()
+        generation, transaction, nonce = self._base()
         if generation != self.generation:
             self.generation = generation
             flushed = {_last(before): before, _last(after): after}.get(transaction)
             # A command of several commits may have passed the base by.
             self.is_known = flushed is not None
-            flushed = flushed or b""
+            # Marked as the checkpoint's own before it was flushed.
+            marked = bytearray(flushed or b"")
+            marked[264:272] = nonce.to_bytes(8, "little")
+            flushed = bytes(marked) if flushed else b""
             self.pages = [[flushed[at : at + PAGE]] for at in range(0, len(flushed), PAGE)]
         for number, at in enumerate(range(0, len(after), PAGE)):
             page = after[at : at + PAGE]

@@ -132,13 +132,17 @@ pub fn to_py(error: Error) -> PyErr {
     match error {
         Error::NotAStore { .. } => NotAStoreError::new_err(text),
         Error::FormatTooNew { .. } => FormatTooNewError::new_err(text),
-        Error::FoldTooNew { .. } | Error::FoldTooOld { .. } => FoldVersionError::new_err(text),
+        Error::FoldTooNew { .. } | Error::FoldTooOld { .. } | Error::FoldInJournal { .. } => {
+            FoldVersionError::new_err(text)
+        }
         Error::NetworkFileSystem { .. } => NetworkFileSystemError::new_err(text),
         Error::OtherPidNamespace { .. } => OtherPidNamespaceError::new_err(text),
         Error::Permission { .. } => StorePermissionError::new_err(text),
         Error::DiskFull { .. } => DiskFullError::new_err(text),
         Error::DiskFailed { .. } | Error::DiskLost { .. } => DiskFailedError::new_err(text),
-        Error::Incompatible { .. } => IncompatibleHostError::new_err(text),
+        Error::Incompatible { .. } | Error::LockNotShared { .. } => {
+            IncompatibleHostError::new_err(text)
+        }
         Error::MapFull { .. } => MapFullError::new_err(text),
         Error::ReadersFull { .. } => ReadersFullError::new_err(text),
         Error::Damaged { .. } | Error::DamagedRow(_) => DamagedStoreError::new_err(text),

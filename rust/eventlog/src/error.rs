@@ -47,6 +47,16 @@ pub enum Error {
         supported: u32,
     },
 
+    /// The journal holds commits whose records another release folds.
+    #[error(
+        "{path} was left with commits of fold version {found} in its journal, and this release folds {supported}; nothing was changed; open it once with the release that wrote it"
+    )]
+    FoldInJournal {
+        path: PathBuf,
+        found: u64,
+        supported: u32,
+    },
+
     /// LMDB's locks and its memory map need a local file system.
     #[error(
         "{path} is on a network file system ({kind}), where LMDB's locks and memory map cannot be trusted; put the store on a local disk, or set allow_network_file_system: true if this host alone uses it"
@@ -141,6 +151,12 @@ pub enum Error {
         "{path} is held open by a process that this one cannot share it with ({reason}); run one release of dagster-lmdb on all of them, or stop them first"
     )]
     Incompatible { path: PathBuf, reason: String },
+
+    /// A process has the store open that does not share the writer lock.
+    #[error(
+        "a process has {path} open and does not share its writer lock: the file named queue was removed since, or another program has data.mdb open; nothing was stored; end every process that has the store open, and start again"
+    )]
+    LockNotShared { path: PathBuf },
 
     /// An evaluation matches several planned executions of its check, run and partition.
     #[error(

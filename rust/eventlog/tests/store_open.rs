@@ -208,6 +208,8 @@ fn damage_to_the_data_file_is_told_before_it_is_mapped() {
     }
     let pages = store.info().unwrap().used_bytes;
     drop(store);
+    // It would bring back some of what is damaged here.
+    fs::remove_file(directory.path().join("journal")).unwrap();
     let whole = fs::read(directory.path().join("data.mdb")).unwrap();
     let reason = |bytes: Option<&[u8]>| {
         let path = directory.path().join("data.mdb");
@@ -561,14 +563,17 @@ fn a_store_that_an_incompatible_process_holds_open_is_refused() {
     put(&store, b"key", b"value").unwrap();
     store.close();
     for (role, said) in [
-        ("another LMDB", "another LMDB"),
+        ("another LMDB", "another program"),
         ("version", "version 99"),
         ("library", "C library"),
     ] {
         let mut holder = Player::start(TEST, role, directory.path());
         holder.hear();
         let error = refusal(directory.path(), &OpenOptions::default());
-        assert!(matches!(error, Error::Incompatible { .. }), "{error:?}");
+        match role {
+            "another LMDB" => assert!(matches!(error, Error::LockNotShared { .. }), "{error:?}"),
+            _ => assert!(matches!(error, Error::Incompatible { .. }), "{error:?}"),
+        }
         assert!(error.to_string().contains(said), "{error}");
         holder.end();
         // What nobody holds any more is made anew.

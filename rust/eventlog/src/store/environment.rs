@@ -73,6 +73,19 @@ pub fn open(
     Ok(environment)
 }
 
+/// Whether a process has the environment open. This one has not: looking drops its locks.
+pub fn is_held(directory: &Path) -> io::Result<bool> {
+    let lock = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(directory.join(LOCK));
+    match lock {
+        Ok(file) => Ok(os::held(&file)?.is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether a data file that no process has open holds a store's meta row.
 pub fn holds_meta_row(directory: &Path) -> Result<bool> {
     let failed = |error| failed(directory, None, error);

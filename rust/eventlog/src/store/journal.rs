@@ -28,9 +28,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::environment::DATA;
 use super::lmdb::Environment;
-use super::os;
 use super::queue::JournalState;
 use super::refusal::{damaged, failed, refused};
+use super::stamp::Stamp;
+use super::transaction::Transaction;
 use crate::error::{Error, Result};
 
 /// Name of the file in the store's directory.
@@ -48,24 +49,18 @@ pub const BLOCK: u64 = 4096;
 pub const ENTRIES: u64 = 2 * BLOCK;
 /// Bytes of a meta page that are kept.
 pub const META_BYTES: usize = 256;
-/// The boot of a header after which nobody trusts the data file.
-pub const NO_BOOT: [u8; 16] = [0; 16];
 /// Bytes of a header that hold something: the fields, both meta pages, the checksum.
-const HEADER: usize = 96 + 2 * META_BYTES;
+const HEADER: usize = 64 + 2 * META_BYTES;
 /// Bytes of an entry before its page numbers.
-const ENTRY: usize = 40;
+const ENTRY: usize = 48;
 
-/// The state that undoing leads back to, and who may trust the data file without.
+/// The state that undoing leads back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base {
     /// Rises with each checkpoint.
     pub generation: u64,
     /// Drawn at each checkpoint; an entry with another belongs to an older one.
     pub nonce: u64,
-    /// The kernel's boot in which the data file was last written: its page cache holds all of it.
-    pub boot: [u8; 16],
-    /// Device and inode of that data file.
-    pub data: (u64, u64),
     /// LMDB's last transaction.
     pub transaction: u64,
     pub page_size: u64,
@@ -85,8 +80,6 @@ impl Base {
         for number in [
             self.generation,
             self.nonce,
-            self.data.0,
-            self.data.1,
             self.transaction,
             self.page_size,
             self.last_page,
@@ -94,7 +87,6 @@ impl Base {
         ] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
-        bytes.extend_from_slice(&self.boot);
         for meta in &self.metas {
             bytes.extend_from_slice(meta);
         }
@@ -112,18 +104,16 @@ impl Base {
             return None;
         }
         let meta = |index: usize| {
-            let start = 96 + index * META_BYTES;
+            let start = 64 + index * META_BYTES;
             fields[start..start + META_BYTES].try_into().expect("in it")
         };
         Some(Self {
             generation: number(2),
             nonce: number(3),
-            data: (number(4), number(5)),
-            transaction: number(6),
-            page_size: number(7),
-            last_page: number(8),
-            length: number(9),
-            boot: fields[80..96].try_into().expect("in it"),
+            transaction: number(4),
+            page_size: number(5),
+            last_page: number(6),
+            length: number(7),
             metas: [meta(0), meta(1)],
         })
     }
@@ -143,6 +133,8 @@ pub struct Entry {
     pub undo: Vec<(u64, Vec<u8>)>,
     /// What the commit did; empty for one that is no part of history.
     pub redo: Vec<u8>,
+    /// Version of the rules by which the commit was folded.
+    pub fold_version: u64,
 }
 
 /// Bytes that an entry takes in the file.
@@ -206,8 +198,8 @@ fn newest(bytes: &[u8]) -> Option<Base> {
 
 fn decode_entry(bytes: &[u8], offset: usize, base: &Base) -> Option<(Entry, usize)> {
     let head = bytes.get(offset..offset + ENTRY)?;
-    let [nonce, transaction, pages, redo, checksum] =
-        [0, 1, 2, 3, 4].map(|index| number_at(head, 8 * index));
+    let [nonce, transaction, pages, redo, fold_version, checksum] =
+        [0, 1, 2, 3, 4, 5].map(|index| number_at(head, 8 * index));
     let most = bytes.len() as u64;
     if nonce != base.nonce || pages > most || redo > most {
         return None;
@@ -231,6 +223,7 @@ fn decode_entry(bytes: &[u8], offset: usize, base: &Base) -> Option<(Entry, usiz
         transaction,
         undo,
         redo: bytes[end..end + redo].to_vec(),
+        fold_version,
     };
     Some((entry, blocks(pages, base.page_size, redo) as usize))
 }
@@ -266,7 +259,6 @@ pub enum Appended {
 pub struct Journal {
     file: File,
     data: File,
-    boot: [u8; 16],
     window: Mutex<Window>,
 }
 
@@ -289,12 +281,10 @@ impl Journal {
             }
             return Err(refused("cannot make the journal of", directory, error));
         }
-        let data = File::open(directory.join(DATA))
-            .map_err(|error| refused("cannot open", directory, error))?;
+        let data = open_data(directory)?;
         Ok(Self {
             file,
             data,
-            boot: os::boot_id().unwrap_or(NO_BOOT),
             window: Mutex::default(),
         })
     }
@@ -302,12 +292,6 @@ impl Journal {
     /// Whether the file is no longer in the directory, where recovery would look for it.
     pub fn is_removed(&self) -> bool {
         self.file.metadata().is_ok_and(|found| found.nlink() == 0)
-    }
-
-    /// Device and inode of the data file.
-    fn data(&self) -> io::Result<(u64, u64)> {
-        let found = self.data.metadata()?;
-        Ok((found.dev(), found.ino()))
     }
 
     /// What this process knows, brought up to what other processes have written.
@@ -344,34 +328,45 @@ impl Journal {
         Ok(window)
     }
 
-    /// Makes the state of LMDB's last commit the base, flushing the data file before where
-    /// `flush_data` says that something in it may be unflushed.
+    /// Makes the state of LMDB's last commit the base, and flushes all of it before.
     pub fn checkpoint(
         &self,
         directory: &Path,
         state: JournalState<'_>,
         environment: &Environment,
-        flush_data: bool,
     ) -> Result<()> {
         let io = |error| refused("cannot write the journal of", directory, error);
+        let written = |error| write_failed(directory, error);
         state.set_ready(false);
-        if flush_data && let Err(error) = environment.sync() {
+        let mut headers = vec![0; ENTRIES as usize];
+        self.file.read_exact_at(&mut headers, 0).map_err(io)?;
+        let last = newest(&headers);
+        match &last {
+            // Whoever wrote this header did not get to know whether it is on disk.
+            Some(base) if Stamp::read(&self.data).map_err(io)?.is_open() => {
+                self.write_header(base).map_err(written)?;
+            }
+            Some(_) => {}
+            // From its first header on, commits rely on the file's being in the directory.
+            None => File::open(directory)
+                .and_then(|directory| directory.sync_all())
+                .map_err(io)?,
+        }
+        let stamp = Stamp {
+            from: last.as_ref().map_or(0, |base| base.nonce),
+            to: random(directory)?,
+        };
+        stamp.write(&self.data).map_err(written)?;
+        if let Err(error) = environment.sync() {
             // The kernel may take pages that it failed to write for written.
-            self.condemn(state);
+            state.set_lost();
             return Err(failed(directory, Some(environment), error));
         }
         let sizes = environment
             .info()
             .map_err(|error| failed(directory, Some(environment), error))?;
-        let mut metas = [[0; META_BYTES]; 2];
-        for (slot, meta) in metas.iter_mut().enumerate() {
-            self.data
-                .read_exact_at(meta, (slot * sizes.page_size) as u64)
-                .map_err(io)?;
-        }
-        let mut headers = vec![0; ENTRIES as usize];
-        self.file.read_exact_at(&mut headers, 0).map_err(io)?;
-        let used = sizes.last_page as u64 * sizes.page_size as u64;
+        let page_size = sizes.page_size as u64;
+        let used = sizes.last_page as u64 * page_size;
         let wanted = (used / PART).next_multiple_of(BLOCK).clamp(LEAST, MOST);
         // What there is will do where there is no room for more.
         let length = lengthen(&self.file, wanted)
@@ -381,26 +376,18 @@ impl Journal {
                     .map(|found| found.len() / BLOCK * BLOCK)
             })
             .map_err(io)?;
-        let last = newest(&headers);
-        if last.is_none() {
-            // From its first header on, commits rely on the file's being in the directory.
-            File::open(directory)
-                .and_then(|directory| directory.sync_all())
-                .map_err(io)?;
-        }
         let base = Base {
             generation: last.map_or(1, |base| base.generation + 1),
-            nonce: random(directory)?,
-            boot: self.boot,
-            data: self.data().map_err(io)?,
+            nonce: stamp.to,
             transaction: sizes.last_transaction as u64,
-            page_size: sizes.page_size as u64,
+            page_size,
             last_page: sizes.last_page as u64,
             length,
-            metas,
+            metas: read_metas(&self.data, page_size).map_err(io)?,
         };
-        self.write_header(&base)
-            .map_err(|error| write_failed(directory, error))?;
+        self.write_header(&base).map_err(written)?;
+        let from = stamp.to;
+        Stamp { from, ..stamp }.write(&self.data).map_err(written)?;
         state.begin(base.generation, ENTRIES, base.transaction);
         Ok(())
     }
@@ -411,34 +398,17 @@ impl Journal {
         self.file.sync_data()
     }
 
-    /// Says that the data file cannot be trusted before it is undone and redone, in any boot.
-    fn condemn(&self, state: JournalState<'_>) {
-        state.set_lost();
-        let mut headers = vec![0; ENTRIES as usize];
-        if self.file.read_exact_at(&mut headers, 0).is_ok()
-            && let Some(base) = newest(&headers)
-        {
-            // Where this fails too, the disk keeps the entries that it has.
-            let _ = self.write_header(&Base {
-                generation: base.generation + 1,
-                boot: NO_BOOT,
-                ..base
-            });
-        }
-    }
-
     /// Writes the entry of the commit under way, and flushes it where `flush` or an undo asks.
     ///
-    /// `transaction` is LMDB's number of that commit.
     pub fn append(
         &self,
         directory: &Path,
         state: JournalState<'_>,
         environment: &Environment,
-        transaction: usize,
-        redo: &[u8],
+        transaction: &Transaction<'_>,
         flush: bool,
     ) -> Result<Appended> {
+        let redo = transaction.redo.as_deref().unwrap_or_default();
         let io = |error| refused("cannot read the journal of", directory, error);
         let mut window = self.window(state).map_err(io)?;
         let (mut pages, is_known) = match self.freed(&window, state, environment) {
@@ -450,7 +420,7 @@ impl Journal {
         let length = blocks(pages.len(), window.page_size, redo.len());
         if !is_known || state.offset() + length > window.length {
             drop(window);
-            self.checkpoint(directory, state, environment, true)?;
+            self.checkpoint(directory, state, environment)?;
             window = self.window(state).map_err(io)?;
             pages.clear();
             if ENTRIES + blocks(0, window.page_size, redo.len()) > window.length {
@@ -462,7 +432,7 @@ impl Journal {
             return Ok(Appended::Written);
         }
         let bytes = self
-            .encode(&window, transaction as u64, &pages, redo)
+            .encode(&window, transaction, &pages, redo)
             .map_err(io)?;
         let written = self
             .file
@@ -499,7 +469,7 @@ impl Journal {
     fn encode(
         &self,
         window: &Window,
-        transaction: u64,
+        transaction: &Transaction<'_>,
         pages: &[u64],
         redo: &[u8],
     ) -> io::Result<Vec<u8>> {
@@ -507,9 +477,10 @@ impl Journal {
         let mut bytes = Vec::with_capacity(length);
         for number in [
             window.nonce,
-            transaction,
+            transaction.id() as u64,
             pages.len() as u64,
             redo.len() as u64,
+            transaction.meta.fold_version.into(),
             0,
         ] {
             bytes.extend_from_slice(&number.to_le_bytes());
@@ -550,6 +521,24 @@ impl Journal {
             .generation = 0;
         state.set_in_flight(false);
     }
+}
+
+/// How both of LMDB's meta pages begin.
+pub fn read_metas(data: &File, page_size: u64) -> io::Result<[[u8; META_BYTES]; 2]> {
+    let mut metas = [[0; META_BYTES]; 2];
+    for (slot, meta) in (0..).zip(&mut metas) {
+        data.read_exact_at(meta, slot * page_size)?;
+    }
+    Ok(metas)
+}
+
+/// Opens the data file beside LMDB.
+pub fn open_data(directory: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(directory.join(DATA))
+        .map_err(|error| refused("cannot open", directory, error))
 }
 
 /// Makes the file at least so long; returns its length. Written, not a hole: a flush then finds its

@@ -19,6 +19,7 @@ mod range;
 mod recovery;
 mod refusal;
 mod registry;
+mod stamp;
 #[allow(clippy::module_inception)]
 mod store;
 mod transaction;

@@ -160,7 +160,7 @@ pub fn open(place: Place, schema: &'static Schema, options: &OpenOptions) -> Res
         .map_err(|error| not_locked(directory, error))?;
     let redo = match queue.is_recovered() {
         true => None,
-        false => recovery::undo(directory)?,
+        false => recovery::undo(directory, schema)?,
     };
     let live = match open_complete(directory, schema, options, &queue, &check)? {
         Some(live) => live,

@@ -17,8 +17,9 @@ use super::namespace::Presence;
 use super::open::{self, OpenOptions, Place, Schema};
 use super::os::ProcessMark;
 use super::queue::{Queue, WriterLock};
-use super::refusal::{damaged, failed, not_locked};
+use super::refusal::{damaged, failed, not_locked, refused};
 use super::registry::registry;
+use super::stamp::Stamp;
 use crate::error::{Error, Result};
 
 /// How often a writer looks for readers that died.
@@ -104,10 +105,16 @@ impl Opened {
             };
         }
         let Some(journal) = place.clone() else {
+            // A journal that is put back later says nothing of what is committed now.
+            journal::open_data(self.directory()).and_then(|data| {
+                Stamp::NONE
+                    .write(&data)
+                    .map_err(|error| refused("cannot write", self.directory(), error))
+            })?;
             return Ok(None);
         };
         if !state.is_ready() {
-            journal.checkpoint(self.directory(), state, live.environment(), true)?;
+            journal.checkpoint(self.directory(), state, live.environment())?;
         }
         Ok(Some(journal))
     }
@@ -212,9 +219,19 @@ impl Opened {
 
     /// Takes the writer lock.
     pub fn lock(&self, interrupted: &dyn Fn() -> bool) -> Result<WriterLock<'_>> {
-        self.queue
+        let lock = self
+            .queue
             .lock(interrupted)
-            .map_err(|error| not_locked(self.directory(), error))
+            .map_err(|error| not_locked(self.directory(), error))?;
+        let removed = self.queue.is_removed();
+        match removed
+            .map_err(|error| refused("cannot read the queue of", self.directory(), error))?
+        {
+            false => Ok(lock),
+            true => Err(Error::LockNotShared {
+                path: self.directory().into(),
+            }),
+        }
     }
 
     /// What the store says about itself in this transaction.

@@ -122,14 +122,6 @@ pub fn file_size_limit() -> u64 {
     limit.rlim_cur
 }
 
-/// The kernel's id of this boot; none where it does not tell.
-pub fn boot_id() -> Option<[u8; 16]> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    (digits.len() == 32).then_some(())?;
-    Some(u128::from_str_radix(&digits, 16).ok()?.to_be_bytes())
-}
-
 /// Sleeps while `word`, in memory that processes share, is `expected`; returns on a wake-up, a
 /// signal or the timeout, and the caller looks again.
 pub fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {

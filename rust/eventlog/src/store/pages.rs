@@ -2,8 +2,7 @@
 //!
 //! Owns the check that comes before LMDB maps anything: that the meta pages are LMDB's and that the
 //! file reaches as far as they say. A read beyond the end of a mapped file is a SIGBUS, which no
-//! error can follow; a `pread` just comes back short. Only `inspect` and
-//! `recovery` call it.
+//! error can follow; a `pread` just comes back short. Only `inspect` calls it.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -187,13 +186,6 @@ fn nodes_of(page: &[u8]) -> Option<Vec<Node<'_>>> {
             Some(Node::Value(page.get(data..data + low as usize)?))
         })
         .collect()
-}
-
-/// The higher of the transactions that the meta pages name; none if neither is one of LMDB's.
-pub fn newest_transaction(file: &File, page_size: u64) -> io::Result<Option<u64>> {
-    let metas = [read_meta(file, 0)?, read_meta(file, page_size)?];
-    let known = metas.into_iter().flatten();
-    Ok(known.map(|(head, _)| head.transaction).max())
 }
 
 fn look_at_metas(file: &File) -> io::Result<Found> {

@@ -11,7 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -152,7 +152,7 @@ pub fn look(path: &Path) -> io::Result<Found> {
 pub struct Queue {
     header: NonNull<Header>,
     /// Holds the shared lock that says "in use".
-    _file: File,
+    file: File,
 }
 
 // SAFETY: the header lives in shared memory and is touched through atomics and the mutex alone.
@@ -259,16 +259,18 @@ impl Queue {
             return Err(io::Error::last_os_error());
         }
         let header = NonNull::new(address.cast()).ok_or_else(io::Error::last_os_error)?;
-        Ok(Self {
-            header,
-            _file: file,
-        })
+        Ok(Self { header, file })
     }
 
     fn header(&self) -> &Header {
         // SAFETY: the mapping lives as long as `self`, is at least a page long and page-aligned;
         // every field is atomic, a mutex in a cell, or never read.
         unsafe { self.header.as_ref() }
+    }
+
+    /// Whether the file is no longer in the directory, so that the next opener makes another.
+    pub fn is_removed(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.nlink() == 0)
     }
 
     /// How far the journal is, for a holder of the writer lock.

@@ -1,69 +1,97 @@
-//! What a power cut left, made whole before LMDB sees it.
+//! What the last processes left, made whole before LMDB sees it.
 //!
-//! Owns the decision whether the data file can be trusted, and the way back: undo to the base of the
-//! journal, then redo its entries in one commit, which overwrites no page of the base, so that a
-//! second power cut finds the same to do. The caller is the only opener of the store, or holds the
-//! writer lock before any other gets past it. Only `open` calls this.
+//! Owns the way back and forth: undo to the base of the journal, then redo its entries in one commit,
+//! which overwrites no page of the base, so that a power cut meanwhile finds the same to do. Whatever
+//! the data file seems to be is not trusted: nobody knows whether the page cache that the commits went
+//! to was lost since. The caller is the only opener of the store, or holds the writer lock before any
+//! other gets past it. Only `open` calls this.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use super::environment::DATA;
+use super::environment;
 use super::gate::Live;
 use super::journal::{self, Base, Entry, Journal};
 use super::meta::Meta;
 use super::open::Schema;
-use super::os;
-use super::pages;
 use super::queue::Queue;
 use super::refusal::{damaged, failed, refused};
+use super::stamp::Stamp;
 use super::transaction::Transaction;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-/// Puts the data file back to the journal's base where it may hold less than was committed; returns
-/// what is to be redone, none where nothing was undone.
-pub fn undo(directory: &Path) -> Result<Option<Vec<Vec<u8>>>> {
+/// How long a process that ends may keep LMDB's lock after it has left the queue.
+const ENDING: Duration = Duration::from_secs(1);
+
+/// Puts the data file back to the journal's base where anything was written since; returns what is to
+/// be redone, none where nothing was undone.
+pub fn undo(directory: &Path, schema: &Schema) -> Result<Option<Vec<Vec<u8>>>> {
     let io = |error| refused("cannot recover", directory, error);
+    wait_until_alone(directory)?;
     let Some(base) = journal::read_base(directory)? else {
         return Ok(None);
     };
-    let data = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(directory.join(DATA))
-        .map_err(|error| refused("cannot open", directory, error))?;
-    let found = data.metadata().map_err(io)?;
-    if os::boot_id() == Some(base.boot) && base.data == (found.dev(), found.ino()) {
+    let data = journal::open_data(directory)?;
+    let begins = Stamp::read(&data)
+        .and_then(|stamp| Ok((stamp, journal::read_metas(&data, base.page_size)?)));
+    let (stamp, metas) = match begins {
+        Ok(begins) => begins,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return damaged(directory, "data.mdb ends before its second meta page");
+        }
+        Err(error) => return Err(io(error)),
+    };
+    if !stamp.names(base.nonce) {
+        return damaged(
+            directory,
+            "data.mdb and journal do not belong together, and were left as they are; put back both \
+             from one copy, or remove the file named journal if data.mdb is known to be whole",
+        );
+    }
+    let entries = journal::read_entries(directory, &base).map_err(io)?;
+    if entries.is_empty() && metas == base.metas {
         return Ok(None);
     }
-    belongs(directory, &data, &base)?;
-    let entries = journal::read_entries(directory, &base).map_err(io)?;
+    let folded = entries.iter().filter(|entry| !entry.redo.is_empty());
+    let supported = schema.fold_version;
+    if let Some(found) = folded
+        .map(|entry| entry.fold_version)
+        .find(|version| *version != u64::from(supported))
+    {
+        return Err(Error::FoldInJournal {
+            path: directory.into(),
+            found,
+            supported,
+        });
+    }
     write_back(&data, &base, &entries).map_err(io)?;
     let redo = entries.into_iter().map(|entry| entry.redo);
     Ok(Some(redo.filter(|redo| !redo.is_empty()).collect()))
 }
 
-/// Refuses a journal that was written beside another data file, as one put back from a backup.
-fn belongs(directory: &Path, data: &File, base: &Base) -> Result<()> {
-    let newest = pages::newest_transaction(data, base.page_size)
-        .map_err(|error| refused("cannot recover", directory, error))?;
-    match newest {
-        // The base was flushed before the journal named it.
-        Some(newest) if newest >= base.transaction => Ok(()),
-        _ => damaged(
-            directory,
-            format!(
-                "its journal goes on from transaction {} and data.mdb ends before it; put back both \
-                 from one backup, or remove the file named journal to take data.mdb as it is",
-                base.transaction
-            ),
-        ),
+/// Refuses a store that a process has open which did not come by this queue file.
+fn wait_until_alone(directory: &Path) -> Result<()> {
+    let start = Instant::now();
+    while environment::is_held(directory)
+        .map_err(|error| refused("cannot open", directory, error))?
+    {
+        if start.elapsed() > ENDING {
+            return Err(Error::LockNotShared {
+                path: directory.into(),
+            });
+        }
+        thread::sleep(Duration::from_millis(1));
     }
+    Ok(())
 }
 
-fn write_back(data: &File, base: &Base, entries: &[Entry]) -> std::io::Result<()> {
+/// The checkpoint after the redo flushes it.
+fn write_back(data: &File, base: &Base, entries: &[Entry]) -> io::Result<()> {
     let mut done = HashSet::new();
     for (page, image) in entries.iter().flat_map(|entry| &entry.undo) {
         // The first image of a page is the base's.
@@ -74,7 +102,7 @@ fn write_back(data: &File, base: &Base, entries: &[Entry]) -> std::io::Result<()
     for (slot, meta) in (0_u64..).zip(&base.metas) {
         data.write_all_at(meta, slot * base.page_size)?;
     }
-    data.sync_all()
+    Ok(())
 }
 
 /// Does again, in one commit, what the journal's entries did, and lets the journal begin anew.
@@ -97,8 +125,19 @@ pub fn redo(
         redo: None,
     };
     for entry in entries {
-        (schema.redo)(&mut transaction, entry)?;
+        (schema.redo)(&mut transaction, entry).map_err(|error| match error {
+            Error::Storage(error) => failure(error),
+            Error::Refused(reason) => Error::Damaged {
+                path: directory.into(),
+                reason: format!(
+                    "its journal does not lead on from it ({reason}); put back data.mdb and journal \
+                     from one copy, or remove the file named journal to go on from the last \
+                     checkpoint, without the commits since"
+                ),
+            },
+            other => other,
+        })?;
     }
-    transaction.writing.commit().map_err(failure)?;
-    Journal::open(directory)?.checkpoint(directory, queue.journal(), live.environment(), false)
+    transaction.writing.commit_unflushed().map_err(failure)?;
+    Journal::open(directory)?.checkpoint(directory, queue.journal(), live.environment())
 }

@@ -420,15 +420,8 @@ fn commit_journaled(
     let environment = live.environment();
     let id = transaction.id();
     let durable = transaction.meta().durability == Durability::Durable;
-    let redo = transaction.redo.as_deref().unwrap_or_default();
-    let appended = journal.append(
-        directory,
-        state,
-        environment,
-        id,
-        redo,
-        durable && weight == Weight::Full,
-    )?;
+    let flush = durable && weight == Weight::Full;
+    let appended = journal.append(directory, state, environment, &transaction, flush)?;
     let is_whole =
         appended == Appended::Written && (weight == Weight::Side || transaction.redo.is_some());
     if !is_whole {
@@ -438,7 +431,7 @@ fn commit_journaled(
     match transaction.writing.commit_unflushed() {
         Ok(()) if is_whole => journal.finish(state, id),
         // Flushed here and not by LMDB, which would go on after a flush that failed.
-        Ok(()) => journal.checkpoint(directory, state, environment, true)?,
+        Ok(()) => journal.checkpoint(directory, state, environment)?,
         Err(error) => {
             journal.cancel(state);
             // It may have landed all the same, and then has no entry to go on from.
