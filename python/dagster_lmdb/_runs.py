@@ -5,6 +5,7 @@ kept beside it and change with its events. A run is read back as the one with th
 by its terms:
 
 - ``status``, ``job``, ``snapshot``, and ``tag:KEY`` for each tag that Dagster stores
+- ``originless``, for a run with a label of a repository and without an origin
 - ``@created``, ``@updated``, ``@started``, ``@ended``, by which it can be bounded and ordered
 
 Cursors are run ids and compare by storage id, whatever the order; nothing follows an unknown one.
@@ -25,7 +26,7 @@ from dagster._core.storage.dagster_run import (
     RunsFilter,
     TagBucket,
 )
-from dagster._core.storage.tags import PARTITION_NAME_TAG, ROOT_RUN_ID_TAG
+from dagster._core.storage.tags import PARTITION_NAME_TAG, REPOSITORY_LABEL_TAG, ROOT_RUN_ID_TAG
 from dagster._record import copy
 from dagster._time import datetime_from_timestamp
 
@@ -61,6 +62,9 @@ def run_terms(run: DagsterRun, created: float, updated: float) -> list[Term]:
         (CREATED, "", created),
         (UPDATED, "", updated),
     ]
+    if run.remote_job_origin is None and REPOSITORY_LABEL_TAG in run.tags:
+        # Its label does not say, as others do, that it can be queued.
+        terms.append(("originless", "", 0.0))
     if run.job_snapshot_id:
         terms.append(("snapshot", run.job_snapshot_id, 0.0))
     terms.extend((TAG + key, value, 0.0) for key, value in run.tags_for_storage().items())

@@ -3,7 +3,7 @@
 use super::{Decision, NewDocument, Put, Reply, RunStatusEvent};
 use crate::error::{Error, Result};
 use crate::projection::documents::{
-    FINISHED, SAME_TIME, advanced, is_after_making, may_have, set_tag,
+    FINISHED, REPOSITORY_LABEL, SAME_TIME, advanced, is_after_making, may_have, set_tag,
 };
 use crate::projection::key::Key;
 use crate::projection::rows::DocumentRow;
@@ -58,9 +58,11 @@ pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], now: f64) -> Result<D
                 term.order = created;
             }
         }
+        let run = old.as_ref().and_then(|old| beside(&old.row, &terms));
         if let (Some(id), Some(old)) = (known, &old)
             && old.body == document.body
             && old.row.terms == terms
+            && old.row.run == run
         {
             ids.push(id);
             continue;
@@ -71,7 +73,6 @@ pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], now: f64) -> Result<D
             here.push((document.space, &document.key, id));
         }
         ids.push(id);
-        let run = old.as_ref().and_then(|old| old.row.run.clone());
         let key = old
             .as_ref()
             .map_or(document.key.as_str(), |old| old.row.key.as_str());
@@ -93,6 +94,17 @@ pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], now: f64) -> Result<D
         records,
         reply: Reply::Documents(ids),
     })
+}
+
+/// How a run stands beside a body that it is given. Tags that were added stand, but for a label of
+/// its repository, which the body has.
+fn beside(old: &DocumentRow, terms: &[Term]) -> Option<RunState> {
+    let mut run = old.run.clone()?;
+    if let Some(label) = terms.iter().find(|term| term.name == REPOSITORY_LABEL) {
+        run.tags
+            .retain(|(key, _)| label.name.strip_prefix("tag:") != Some(key));
+    }
+    Some(run)
 }
 
 /// Removes documents; those that are not there are passed over.

@@ -16,7 +16,10 @@ pub const SAME_TIME: f64 = 2e-6;
 const QUEUED: &str = "QUEUED";
 
 /// Term of the label that a run has of its origin's repository.
-const REPOSITORY_LABEL: &str = "tag:.dagster/repository";
+pub const REPOSITORY_LABEL: &str = "tag:.dagster/repository";
+
+/// Term of a run that was tagged with such a label, and has no origin.
+const ORIGINLESS: &str = "originless";
 
 /// Tag that says why a run failed.
 pub const FAILURE_REASON: &str = "dagster/failure_reason";
@@ -102,7 +105,8 @@ pub(super) fn fold_status(
 /// Whether a run can have a status: Dagster has no queued run without an origin, and would fail to
 /// read one.
 pub fn may_have(row: &DocumentRow, status: &str) -> bool {
-    status != QUEUED || row.terms.iter().any(|term| term.name == REPOSITORY_LABEL)
+    let has = |name| row.terms.iter().any(|term| term.name == name);
+    status != QUEUED || has(REPOSITORY_LABEL) && !has(ORIGINLESS)
 }
 
 /// Whether what happened at a time happened to a run that was made at another.
