@@ -1,6 +1,10 @@
 """What the model test has found, each as short as it gets."""
 
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
+
 from model.drafts import Draft, T
+from model.instance.machine import InstanceMachine
+from model.instance.objects import RunDraft
 from model.machine import EventLogMachine
 
 
@@ -56,3 +60,26 @@ def test_a_batch_meets_the_executions_that_its_own_evaluations_made(
     assert state.history.refuses(batch)
     state.store(0, batch, 0)
     assert not state.history.events
+
+
+def test_a_run_that_was_tagged_with_a_label_gets_that_of_its_new_origin(
+    instance_state: InstanceMachine,
+) -> None:
+    instance_state.do(0, "add_run", draft=RunDraft("run-1", repository="one"))
+    for _ in range(2):
+        tags = ((REPOSITORY_LABEL_TAG, "one@a_location"),)
+        instance_state.do(0, "add_run_tags", run="run-1", tags=tags)
+        instance_state.do(0, "replace_job_origin", run="run-1", repository="two")
+        instance_state.every_answer_is_the_models()
+
+
+def test_a_run_without_an_origin_is_not_queued_for_a_label_that_it_is_tagged_with(
+    instance_state: InstanceMachine,
+) -> None:
+    tags = ((REPOSITORY_LABEL_TAG, "one@a_location"),)
+    instance_state.do(0, "add_run", draft=RunDraft("run-1", tags=tags))
+    instance_state.do(0, "store", drafts=[Draft(1, T.RUN_ENQUEUED, "run-1", time=1)])
+    instance_state.every_answer_is_the_models()
+    instance_state.do(0, "replace_job_origin", run="run-1", repository="two")
+    instance_state.do(0, "store", drafts=[Draft(1, T.RUN_ENQUEUED, "run-1", time=2)])
+    instance_state.every_answer_is_the_models()

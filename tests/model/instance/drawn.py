@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 from hypothesis import strategies as st
 
 from model.drafts import STATUS_TYPES, STEPS, Act, Draft, T
@@ -128,7 +129,12 @@ store_status = acts("store", drafts=st.lists(status_events, min_size=1, max_size
 add_run = acts("add_run", draft=run_drafts)
 add_old_run = acts("add_run", draft=run_drafts, created=times)
 handle = acts("handle_run_event", event=status_events)
-add_tags = acts("add_run_tags", run=runs, tags=tags)
+# Labels that are hidden from users are news to a run also where it was added with them.
+add_tags = acts(
+    "add_run_tags",
+    run=runs,
+    tags=tags.map(lambda found: tuple(tag for tag in found if tag[0] != REPOSITORY_LABEL_TAG)),
+)
 delete_run = acts("delete_run", run=runs)
 purge_ticks = acts(
     "purge_ticks",

@@ -99,10 +99,13 @@ class InstanceMachine(RuleBasedStateMachine):
         return ids(act.arguments["drafts"]) if act.name == "store" else reply
 
     def new_ids(self, drafts: Sequence[Draft]) -> list[int]:
-        """The ids of events that were stored since the last call, of all that were."""
+        """The ids of events, which are all that were stored since the last call.
+
+        One that is gone already, with its run, has 0, which no event that can be seen has.
+        """
         new = self.storage.event_log_storage.get_logs_for_all_runs_by_log_id(self.seen)
         ids = {entry.user_message: number for number, entry in new.items()}
-        own = [ids.pop(f"message {draft.number}") for draft in drafts]
+        own = [ids.pop(f"message {draft.number}", 0) for draft in drafts]
         assert not ids
         self.seen = max([self.seen, *own])
         return own
