@@ -7,7 +7,7 @@ Rules that other modules test:
 - a status, its times and the reason of a failure change in one commit, that of the event; telling
   of a stored event writes nothing; both orders, two processes, and canceling against canceled;
   unknown runs and events without a status; tags for retries: ``test_run_status``, ``test_races``
-- a commit of unknown outcome is settled before the call raises: ``engine/test_errors``
+- a commit of unknown outcome is settled before the call raises: ``engine/errors/test_room``
 - waits release the GIL and answer signals: ``engine/test_processes``
 - replaced origins, groups of runs, backfills: ``test_runs``
 - events that cannot be decoded: ``contract/test_event_log_twins``, ``test_cursors``

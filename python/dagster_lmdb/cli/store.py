@@ -28,8 +28,11 @@ def store_arguments(verb: Verb) -> Verb:
             multiple=True,
             help="Open the store on a network file system all the same.",
         ),
+        # The store itself says what is wrong with its permissions, and what to do.
         click.argument(
-            "directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path)
+            "directory",
+            metavar="DIR",
+            type=click.Path(file_okay=False, readable=False, path_type=Path),
         ),
     ):
         verb = decorate(verb)
