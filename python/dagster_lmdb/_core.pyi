@@ -463,10 +463,13 @@ class EventLog:
         limit: int | None = None,
         values: bool = True,
     ) -> list[Document]:
-        """Documents with one of the values of each name, sorted by id, or by a name's order.
+        """Documents with one of the values of each name, sorted by id, or by a time and then by id.
 
-        ``ranges``: name, lower and upper bound (excluded) of the order of its term.
-        ``after``, ``before``: ids, excluded.
+        ``ranges``: a time, its lower and upper bound (excluded). A time is ``@created``,
+        ``@updated``, ``@started`` or ``@ended``, of a run or a backfill; another raises ValueError.
+        ``after``, ``before``: ids, excluded. ``order_by``: a time; documents without it come as if
+        it were the earliest. O(documents returned and the gaps of the rarest set, times the
+        logarithm of all).
         """
     def count_documents(
         self,
@@ -485,12 +488,27 @@ class EventLog:
         any_of: Sequence[tuple[str, Sequence[str]]] | None = None,
         ranges: Sequence[tuple[str, float | None, float | None]] | None = None,
         keys: Sequence[str] | None = None,
-        before: int | None = None,
         after: int | None = None,
+        before: int | None = None,
+        order_by: str | None = None,
         ascending: bool = False,
+        bucket_limit: int | None = None,
         limit: int | None = None,
     ) -> list[Document]:
-        """The newest documents of each value of ``name``, at most ``limit`` of each, by id."""
+        """The newest documents of each value of ``name``, at most ``bucket_limit`` of each.
+
+        Of these the first ``limit`` in the order asked for, as ``find_documents``.
+        """
+    def newest_documents_of_each(
+        self,
+        space: str,
+        name: str,
+        *,
+        any_of: Sequence[tuple[str, Sequence[str]]] | None = None,
+        ranges: Sequence[tuple[str, float | None, float | None]] | None = None,
+        keys: Sequence[str] | None = None,
+    ) -> list[Document]:
+        """The newest document, without its object, of each value of ``name``, newest first."""
     def ordered_documents(
         self,
         space: str,

@@ -91,8 +91,8 @@ class KeepsEvaluations(ReadsSchedules):
     def purge_asset_evaluations(self, before: float) -> None:
         """Remove the evaluations that were first stored before a time, in one commit."""
         check.float_param(before, "before")
-        found = self._log.find_documents(
-            "evaluation", ranges=[(_CREATED, None, before)], values=False
+        found = self._log.ordered_documents(
+            "evaluation", _CREATED, [""], before=before, values=False
         )
         self._log.remove_documents(
             "evaluation", [document.id for document in found], seconds(get_current_datetime())

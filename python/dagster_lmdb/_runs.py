@@ -180,19 +180,18 @@ class QueriesRuns(ReadsRuns):
             name, bucket_values = "job", bucket_by.job_names
         else:
             name, bucket_values = TAG + bucket_by.tag_key, bucket_by.tag_values
-        found = self._log.document_buckets(
+        return self._log.document_buckets(
             "run",
             name,
             bucket_values,
             **wanted,
             after=after,
             before=before,
+            order_by=order,
             ascending=ascending,
-            limit=row_limit(bucket_by.bucket_limit),
+            bucket_limit=row_limit(bucket_by.bucket_limit),
+            limit=row_limit(limit),
         )
-        if order:
-            found.sort(key=lambda run: (_order_of(run, order), run.id), reverse=not ascending)
-        return found[: row_limit(limit)]
 
     @property
     def supports_bucket_queries(self) -> bool:
@@ -264,20 +263,23 @@ class QueriesRuns(ReadsRuns):
     def get_run_partition_data(self, runs_filter: RunsFilter) -> Sequence[RunPartitionData]:
         """Get the newest run of each partition among the runs that match a filter."""
         check.inst_param(runs_filter, "runs_filter", RunsFilter)
-        newest: dict[str, RunPartitionData] = {}
-        for document in self._log.find_documents("run", **_filters(runs_filter), values=False):
+        found = self._log.newest_documents_of_each(
+            "run", TAG + PARTITION_NAME_TAG, **_filters(runs_filter)
+        )
+        partitions = []
+        for document in found:
             terms = {name: (value, order) for name, value, order in document.terms}
-            partition, _ = terms.get(TAG + PARTITION_NAME_TAG, (None, 0.0))
-            if not partition or partition in newest:
-                continue
-            newest[partition] = RunPartitionData(
-                run_id=document.key,
-                partition=partition,
-                status=DagsterRunStatus(terms["status"][0]),
-                start_time=terms[STARTED][1] if STARTED in terms else None,
-                end_time=terms[ENDED][1] if ENDED in terms else None,
-            )
-        return list(newest.values())
+            partition, _ = terms[TAG + PARTITION_NAME_TAG]
+            if partition:
+                data = RunPartitionData(
+                    run_id=document.key,
+                    partition=partition,
+                    status=DagsterRunStatus(terms["status"][0]),
+                    start_time=terms[STARTED][1] if STARTED in terms else None,
+                    end_time=terms[ENDED][1] if ENDED in terms else None,
+                )
+                partitions.append(data)
+        return partitions
 
 
 def run_from(document: Document) -> DagsterRun:
@@ -308,10 +310,6 @@ def _record_from(document: Document) -> RunRecord:
         start_time=orders.get(STARTED),
         end_time=orders.get(ENDED),
     )
-
-
-def _order_of(document: Document, name: str) -> float:
-    return next((order for term, _, order in document.terms if term == name), float("-inf"))
 
 
 def _filters(filters: RunsFilter | None) -> Filters:

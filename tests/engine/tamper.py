@@ -37,6 +37,15 @@ def tree(directory: Path, name: str) -> Iterator[Any]:
             yield transaction
 
 
+def drop_tree(directory: Path, name: str) -> None:
+    """Takes one of the store's trees away."""
+    (directory / "journal").unlink(missing_ok=True)
+    with lmdb.open(str(directory), lock=False, max_dbs=64) as environment:
+        database = environment.open_db(name.encode(), create=False)
+        with environment.begin(write=True) as transaction:
+            transaction.drop(database)
+
+
 def change_meta(directory: Path, **fields: Any) -> None:
     """Sets fields of the meta row."""
     with tree(directory, "meta") as transaction:

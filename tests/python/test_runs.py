@@ -87,6 +87,21 @@ class TestBuckets:
         by_update = runs.get_run_records(bucket_by=bucket, order_by="update_timestamp")
         assert [each.dagster_run.run_id for each in by_update] == [added[9], added[11], added[10]]
 
+    def test_the_limit_of_all_is_kept_in_the_order_asked_for(
+        self, runs: LmdbRunStorage, added: list[str]
+    ) -> None:
+        of_all = JobBucket(["job_0", "job_1"], bucket_limit=None)
+        assert ids(runs.get_runs(limit=3, bucket_by=of_all)) == [added[10], added[9], added[7]]
+        oldest = runs.get_runs(limit=3, bucket_by=of_all, ascending=True)
+        assert ids(oldest) == [added[0], added[1], added[3]]
+        of_each = JobBucket(["job_0", "job_1"], bucket_limit=2)
+        oldest = runs.get_runs(limit=3, bucket_by=of_each, ascending=True)
+        assert ids(oldest) == [added[6], added[7], added[9]]
+        runs.add_run_tags(added[4], {"a": "b"})
+        for bucket, last in ((of_all, added[4]), (of_each, added[10])):
+            [first] = runs.get_run_records(bucket_by=bucket, order_by="update_timestamp", limit=1)
+            assert first.dagster_run.run_id == last
+
     def test_follow_the_tags_that_runs_have_now(
         self, runs: LmdbRunStorage, added: list[str]
     ) -> None:
@@ -126,6 +141,35 @@ def test_runs_without_a_time_come_as_the_earliest(
     assert by_start(limit=1) == [added[0]]
     with pytest.raises(KeyError):
         runs.get_run_records(order_by="nothing")
+
+
+def test_times_are_of_runs_and_backfills_alone(runs: LmdbRunStorage) -> None:
+    find = runs._log.find_documents
+    assert find("backfill", ranges=[("@created", None, 1.0)], order_by="@ended") == []
+    for space, name in (("tick", "@created"), ("run", "@begun"), ("run", "status")):
+        with pytest.raises(ValueError, match=f'no time of a {space}: "{name}"'):
+            find(space, ranges=[(name, None, 1.0)])
+        with pytest.raises(ValueError, match=f'no time of a {space}: "{name}"'):
+            find(space, order_by=name)
+
+
+def test_pages_by_creation_time_find_runs_that_were_brought_from_elsewhere(
+    runs: LmdbRunStorage,
+) -> None:
+    """As Dagster's page of runs does: a cursor that is a time, in the order of storage."""
+    added = add(runs, 3)
+    begin = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    old = [
+        runs.add_historical_run(run(), begin + timedelta(days=day)).run_id for day in (3, 1, 2, 4)
+    ]
+    added += [*old, *add(runs, 2)]
+    before = RunsFilter(created_before=begin + timedelta(days=3.5))
+    assert ids(runs.get_runs(before, limit=2)) == [old[2], old[1]]
+    assert ids(runs.get_runs(before, cursor=old[1], limit=2)) == [old[0]]
+    after = RunsFilter(created_after=begin + timedelta(days=2))
+    assert ids(runs.get_runs(after, ascending=True, limit=4)) == [*added[:3], old[0]]
+    assert runs.get_runs_count(before) == 3
+    assert runs.get_runs_count(after) == 7
 
 
 def test_bounds_are_strict_and_in_any_zone(runs: LmdbRunStorage) -> None:

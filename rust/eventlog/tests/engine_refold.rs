@@ -5,12 +5,14 @@ mod engine_support;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine_support::{
-    assert_sound, check_planned, claim, differences, head, line, materialized, new_log, rebuild,
-    rows, set_limit, store,
+    assert_sound, check_planned, claim, differences, execute, head, line, materialized, new_log,
+    rebuild, rows, set_limit, store,
 };
 use eventlog::EventLog;
+use eventlog::command::{Command, NewDocument, Put};
 use eventlog::error::Error;
 use eventlog::projection::{TABLES, Table};
+use eventlog::record::{Space, Term};
 use eventlog::store::{Outcome, Transaction};
 
 const A: &str = r#"["a"]"#;
@@ -38,6 +40,29 @@ fn a_log_of_everything() -> engine_support::Log {
         );
         set_limit(&log, "pool", 1);
         claim(&log, "pool", run_id, "s", 0);
+        let created = Term {
+            name: Term::CREATED.into(),
+            value: String::new(),
+            order: 0.0,
+        };
+        let run = NewDocument {
+            space: Space::Run,
+            put: Put::Insert,
+            id: None,
+            key: run_id.into(),
+            created: None,
+            terms: vec![created],
+            body: vec![0xC0],
+        };
+        let documents = vec![run];
+        execute(
+            &log,
+            &Command::PutDocuments {
+                documents,
+                now: 3.0,
+            },
+        )
+        .unwrap();
     }
     assert_sound(&log);
     log

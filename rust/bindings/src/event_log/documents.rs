@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use eventlog::Sequence;
 use eventlog::command::{Command, DELETION_STEP, NewDocument, Put, Reply, RunStatusEvent};
-use eventlog::projection::rows::DocumentRow;
-use eventlog::query::documents::{self as query, Find, StoredDocument};
+use eventlog::projection::times::{TimeColumn, is_timed};
+use eventlog::query::documents::{self as query, Find, StoredDocument, TimeRange};
 use eventlog::record::{Space, Term};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::{Bound, Py, PyAny, PyResult, Python};
@@ -202,11 +202,11 @@ impl EventLog {
         let space = parse_space(space)?;
         let find = Find {
             any_of: any_of.unwrap_or_default(),
-            ranges: ranges.unwrap_or_default(),
+            ranges: parse_ranges(space, ranges)?,
             keys,
             after: after.map(Sequence::new),
             before: before.map(Sequence::new),
-            order_by,
+            order_by: parse_order(space, order_by)?,
             ascending,
             limit,
         };
@@ -227,14 +227,14 @@ impl EventLog {
         let space = parse_space(space)?;
         let find = Find {
             any_of: any_of.unwrap_or_default(),
-            ranges: ranges.unwrap_or_default(),
+            ranges: parse_ranges(space, ranges)?,
             keys,
             ..Default::default()
         };
         self.query(py, |reader| query::count(reader, space, &find))
     }
 
-    #[pyo3(signature = (space, name, bucket_values, *, any_of=None, ranges=None, keys=None, before=None, after=None, ascending=false, limit=None))]
+    #[pyo3(signature = (space, name, bucket_values, *, any_of=None, ranges=None, keys=None, after=None, before=None, order_by=None, ascending=false, bucket_limit=None, limit=None))]
     fn document_buckets(
         &self,
         py: Python<'_>,
@@ -244,23 +244,48 @@ impl EventLog {
         any_of: Option<Vec<(String, Vec<String>)>>,
         ranges: Option<Vec<PyRange>>,
         keys: Option<Vec<String>>,
-        before: Option<u64>,
         after: Option<u64>,
+        before: Option<u64>,
+        order_by: Option<String>,
         ascending: bool,
+        bucket_limit: Option<usize>,
         limit: Option<usize>,
     ) -> PyResult<Vec<Document>> {
         let space = parse_space(space)?;
         let find = Find {
             any_of: any_of.unwrap_or_default(),
-            ranges: ranges.unwrap_or_default(),
+            ranges: parse_ranges(space, ranges)?,
             keys,
-            before: before.map(Sequence::new),
             after: after.map(Sequence::new),
+            before: before.map(Sequence::new),
+            order_by: parse_order(space, order_by)?,
             ascending,
-            ..Default::default()
+            limit,
         };
         self.documents(py, true, space, |reader| {
-            query::buckets(reader, space, name, &bucket_values, &find, limit)
+            query::buckets(reader, space, name, &bucket_values, &find, bucket_limit)
+        })
+    }
+
+    #[pyo3(signature = (space, name, *, any_of=None, ranges=None, keys=None))]
+    fn newest_documents_of_each(
+        &self,
+        py: Python<'_>,
+        space: &str,
+        name: &str,
+        any_of: Option<Vec<(String, Vec<String>)>>,
+        ranges: Option<Vec<PyRange>>,
+        keys: Option<Vec<String>>,
+    ) -> PyResult<Vec<Document>> {
+        let space = parse_space(space)?;
+        let find = Find {
+            any_of: any_of.unwrap_or_default(),
+            ranges: parse_ranges(space, ranges)?,
+            keys,
+            ..Default::default()
+        };
+        self.documents(py, false, space, |reader| {
+            query::newest_of_each(reader, space, name, &find)
         })
     }
 
@@ -323,13 +348,11 @@ impl EventLog {
         values: bool,
     ) -> PyResult<Vec<Document>> {
         let space = parse_space(space)?;
-        self.documents(py, values, space, |reader| {
-            let mut found = Vec::new();
-            for id in ids {
-                let id = Sequence::new(u64::try_from(id).unwrap_or(0));
-                found.extend(query::row(reader, space, id)?.map(|row| (id, row)));
-            }
-            Ok(found)
+        self.documents(py, values, space, |_| {
+            let ids = ids.into_iter();
+            Ok(ids
+                .map(|id| Sequence::new(u64::try_from(id).unwrap_or(0)))
+                .collect())
         })
     }
 
@@ -362,28 +385,27 @@ impl EventLog {
 }
 
 impl EventLog {
-    /// Runs a query for rows, loads their bodies if asked to, and builds the Python objects.
+    /// Runs a query for ids, loads those that are there, with their bodies if asked to, and builds the
+    /// Python objects.
     fn documents(
         &self,
         py: Python<'_>,
         values: bool,
         space: Space,
-        rows: impl FnOnce(
-            &eventlog::query::Reader<'_>,
-        ) -> eventlog::Result<Vec<(Sequence, DocumentRow)>>
-        + Send,
+        ids: impl FnOnce(&eventlog::query::Reader<'_>) -> eventlog::Result<Vec<Sequence>> + Send,
     ) -> PyResult<Vec<Document>> {
         let (found, shapes) = self.query_events(py, |reader| {
             let mut found = Vec::new();
-            for (id, row) in rows(reader)? {
+            for id in ids(reader)? {
                 if values {
                     found.extend(query::load(reader, space, id)?);
                 } else {
-                    found.push(StoredDocument {
+                    let row = query::row(reader, space, id)?;
+                    found.extend(row.map(|row| StoredDocument {
                         id,
                         row,
                         body: Vec::new(),
-                    });
+                    }));
                 }
             }
             Ok(found)
@@ -439,6 +461,26 @@ impl EventLog {
 fn parse_space(name: &str) -> PyResult<Space> {
     Space::named(name)
         .ok_or_else(|| PyValueError::new_err(format!("no space of documents: {name:?}")))
+}
+
+/// A time of the documents of a space.
+fn parse_time(space: Space, name: &str) -> PyResult<TimeColumn> {
+    let column = TimeColumn::named(name).filter(|_| is_timed(space));
+    column.ok_or_else(|| {
+        let space = space.name();
+        PyValueError::new_err(format!("no time of a {space}: {name:?}"))
+    })
+}
+
+fn parse_ranges(space: Space, ranges: Option<Vec<PyRange>>) -> PyResult<Vec<TimeRange>> {
+    let ranges = ranges.unwrap_or_default().into_iter();
+    ranges
+        .map(|(name, lower, upper)| Ok((parse_time(space, &name)?, lower, upper)))
+        .collect()
+}
+
+fn parse_order(space: Space, name: Option<String>) -> PyResult<Option<TimeColumn>> {
+    name.map(|name| parse_time(space, &name)).transpose()
 }
 
 fn parse_put(name: &str) -> PyResult<Put> {

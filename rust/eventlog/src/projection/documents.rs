@@ -2,6 +2,7 @@
 
 use super::key::document as keys;
 use super::rows::DocumentRow;
+use super::times::{self, Times};
 use super::{Table, Target};
 use crate::error::Result;
 use crate::record::{Document, RunState, RunStateSet, Space, SpacesWiped, StatusFacet, Term};
@@ -151,6 +152,7 @@ pub(super) fn wipe(target: &mut Target<'_, '_>, wiped: &SpacesWiped) -> Result<(
         Table::DocumentKeys,
         Table::DocumentTerms,
         Table::DocumentCounts,
+        Table::DocumentTimes,
     ];
     for space in &wiped.spaces {
         for table in tables {
@@ -174,6 +176,9 @@ fn remove(
     }
     for term in row.all_terms(space) {
         remove_term(target, space, id, &term)?;
+    }
+    if times::is_timed(space) {
+        times::set(target, space, id, None)?;
     }
     Ok(())
 }
@@ -199,6 +204,9 @@ fn replace(
             &[],
         )?;
         count(target, space, term, 1)?;
+    }
+    if times::is_timed(space) {
+        times::set(target, space, id, Some(&Times::of(&has)))?;
     }
     if old.is_none() && !row.key.is_empty() {
         target.put(

@@ -116,6 +116,20 @@ impl AsRef<[u8]> for Key {
     }
 }
 
+/// The time that bytes of a key begin with.
+///
+/// # Panics
+///
+/// If there are fewer than eight.
+pub fn time_of(bytes: &[u8]) -> f64 {
+    let bits = u64::from_be_bytes(*bytes.first_chunk::<8>().expect("a time"));
+    f64::from_bits(if bits >> 63 == 1 {
+        bits ^ 1 << 63
+    } else {
+        !bits
+    })
+}
+
 fn escape(text: &str) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(text.len() + DIGEST + 2);
     for byte in text.bytes() {
@@ -323,7 +337,7 @@ pub mod document {
 
 #[cfg(test)]
 mod tests {
-    use super::{Key, pool};
+    use super::{Key, pool, time_of};
     use crate::sequence::Sequence;
 
     #[test]
@@ -355,6 +369,26 @@ mod tests {
         assert!(key.0.len() <= 511);
         assert!(Key::new().long_text(&long).0.len() <= 511);
         assert_ne!(Key::new().text(&long).0, Key::new().text(&other).0);
+    }
+
+    #[test]
+    fn times_sort_as_numbers_and_are_read_back() {
+        let times = [
+            f64::NEG_INFINITY,
+            -2.5,
+            -0.1,
+            0.0,
+            1e-9,
+            1.5,
+            2e9,
+            f64::INFINITY,
+        ];
+        let keys = times.map(|time| Key::new().time(time));
+        assert!(
+            keys.windows(2)
+                .all(|pair| pair[0].bytes() < pair[1].bytes())
+        );
+        assert_eq!(keys.map(|key| time_of(key.bytes())), times);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Projections: the tables folded from the log, their keys and rows, and the fold itself.
 //!
-//! A fold is deterministic: it reads only rows keyed by its own run, asset, check or register,
-//! takes no number from a counter, and reads facets alone. The same log gives the same rows.
+//! A fold is deterministic: it reads only rows keyed by its own run, asset, check or register, and rows
+//! that say of several of these what each of them makes true (counts, the tree of times); it takes no
+//! number from a counter, and reads facets alone. The same log gives the same rows.
 
 pub mod assets;
 pub mod checks;
@@ -15,6 +16,7 @@ mod pools;
 pub mod rows;
 mod tables;
 mod target;
+pub mod times;
 
 pub use fold::fold;
 pub use tables::{FOLD_VERSION, TABLES, Table};

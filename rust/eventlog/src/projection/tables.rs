@@ -21,12 +21,13 @@
 //! | document_keys | space, key | id |
 //! | document_terms | space, name, value, order, id | nothing |
 //! | document_counts | space, name, value | name, value, documents with the term |
+//! | document_times | space, last id of a block, level | see [`super::times`] |
 //!
 //! A log or step event touches `run_events` and `type_events`; a materialization `asset_events` and
 //! `asset_partitions` as well.
 
 /// Version of the fold: of what rows a log gives. Rows of another version are refolded.
-pub const FOLD_VERSION: u32 = 1;
+pub const FOLD_VERSION: u32 = 2;
 
 /// A table of the projections; its number is its place in a set's trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,11 +49,12 @@ pub enum Table {
     DocumentTerms,
     DocumentCounts,
     DeletedRuns,
+    DocumentTimes,
 }
 
 impl Table {
     /// Every table, in the order of the set's trees.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Shapes,
         Self::Runs,
         Self::RunEvents,
@@ -70,6 +72,7 @@ impl Table {
         Self::DocumentTerms,
         Self::DocumentCounts,
         Self::DeletedRuns,
+        Self::DocumentTimes,
     ];
 
     /// Tables of the event log storage, which a wipe of it clears.
@@ -113,4 +116,5 @@ pub const TABLES: &[&str] = &[
     "document_terms",
     "document_counts",
     "deleted_runs",
+    "document_times",
 ];

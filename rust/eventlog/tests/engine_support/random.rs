@@ -243,6 +243,12 @@ fn document((space, put, key): (Space, Put, &str), dice: &mut Dice) -> NewDocume
     if dice.below(2) == 0 {
         terms.push(term("tag:team", dice.pick(&["1", "2", "3"])));
     }
+    let body = dice.below(4) as u8;
+    let updated = Term {
+        order: f64::from(body),
+        ..term("@updated", "")
+    };
+    terms.extend([term(Term::CREATED, ""), updated]);
     NewDocument {
         space,
         put,
@@ -250,7 +256,7 @@ fn document((space, put, key): (Space, Put, &str), dice: &mut Dice) -> NewDocume
         key: key.into(),
         created: None,
         terms,
-        body: vec![dice.below(4) as u8],
+        body: vec![body],
     }
 }
 
