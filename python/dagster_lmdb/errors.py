@@ -11,6 +11,8 @@ A command that raises one of these has stored nothing. All of them are subclasse
 - the content: ``DamagedStoreError``, ``DamagedRecordError``, ``UndecodableEventError``
 - the command: ``AlreadyThereError``, ``NotThereError``, ``DuplicatePlannedCheckError``,
   ``RebuildRunningError``, ``MaintenanceRunningError``
+- looking into runs: ``UnknownRunError``, ``NotInRunError``, ``DestinationExistsError``,
+  ``DestinationError``
 """
 
 from dagster_lmdb._core import (
@@ -35,11 +37,19 @@ from dagster_lmdb._core import (
     StorePermissionError,
     UndecodableEventError,
 )
+from dagster_lmdb.debug.errors import (
+    DestinationError,
+    DestinationExistsError,
+    NotInRunError,
+    UnknownRunError,
+)
 
 __all__ = [
     "AlreadyThereError",
     "DamagedRecordError",
     "DamagedStoreError",
+    "DestinationError",
+    "DestinationExistsError",
     "DiskFailedError",
     "DiskFullError",
     "DuplicatePlannedCheckError",
@@ -51,10 +61,12 @@ __all__ = [
     "MapFullError",
     "NetworkFileSystemError",
     "NotAStoreError",
+    "NotInRunError",
     "NotThereError",
     "OtherPidNamespaceError",
     "ReadersFullError",
     "RebuildRunningError",
     "StorePermissionError",
     "UndecodableEventError",
+    "UnknownRunError",
 ]

@@ -122,11 +122,16 @@ def test_a_store_is_resized(store: Path, storage: LmdbEventLogStorage, run_id: s
     assert call("verify", store).exit_code == 0
 
 
-VERBS = ("verify", "rebuild", "compact", "stat", "tail", "resize")
+VERBS = ("verify", "rebuild", "compact", "stat", "tail", "resize", "replay", "trace")
 
 
 def arguments(verb: str, directory: Path) -> list[str]:
-    return [verb, str(directory), *(["--map-size", "2T"] if verb == "resize" else [])]
+    needed = {
+        "resize": ["--map-size", "2T"],
+        "replay": ["a_run"],
+        "trace": ["a_run", "-o", "-"],
+    }
+    return [verb, str(directory), *needed.get(verb, [])]
 
 
 @pytest.mark.parametrize("verb", VERBS)

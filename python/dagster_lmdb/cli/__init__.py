@@ -12,9 +12,11 @@ import click
 from dagster_lmdb import __version__
 from dagster_lmdb.cli.compact import compact
 from dagster_lmdb.cli.rebuild import rebuild
+from dagster_lmdb.cli.replay import replay
 from dagster_lmdb.cli.resize import resize
 from dagster_lmdb.cli.stat import stat
 from dagster_lmdb.cli.tail import tail
+from dagster_lmdb.cli.trace import trace
 from dagster_lmdb.cli.verify import verify
 from dagster_lmdb.errors import LmdbStoreError
 
@@ -53,5 +55,5 @@ def main() -> None:
     """
 
 
-for _verb in (verify, rebuild, compact, stat, tail, resize):
+for _verb in (verify, rebuild, compact, stat, tail, resize, replay, trace):
     main.add_command(_verb)

@@ -2,7 +2,9 @@
 
 import importlib
 from pathlib import Path
+from types import ModuleType
 
+import dagster_lmdb.debug.errors
 import dagster_lmdb.errors
 from dagster_lmdb import _core
 from dagster_lmdb.errors import LmdbStoreError
@@ -12,13 +14,17 @@ from engine.errors.covering import TESTED
 def test_every_error_type_has_a_test() -> None:
     for path in Path(__file__).parent.glob("test_*.py"):
         importlib.import_module(f"engine.errors.{path.stem}")
-    types = {
-        value
-        for value in vars(_core).values()
-        if isinstance(value, type) and issubclass(value, Exception)
-    }
+    types = errors_of(_core)
     assert types
     assert all(issubclass(each, LmdbStoreError) for each in types)
     assert types == TESTED
     public = {getattr(dagster_lmdb.errors, name) for name in dagster_lmdb.errors.__all__}
-    assert types == public
+    assert types | errors_of(dagster_lmdb.debug.errors) == public
+
+
+def errors_of(module: ModuleType) -> set[type[Exception]]:
+    return {
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }

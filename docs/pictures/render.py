@@ -1,0 +1,174 @@
+"""Draws the pictures of the documentation from real runs, by the real commands.
+
+``python docs/pictures/render.py`` makes a store with runs of ``definitions.py``, calls
+``dagster-lmdb`` in a terminal of its own, and leaves what it shows as SVG here. Files in stacks are
+named without the directories of the machine.
+"""
+
+import json
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+from collections.abc import Sequence
+from fcntl import ioctl
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from dagster import DagsterInstance, execute_job
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.test_utils import instance_for_test
+from rich.console import Console
+from rich.text import Text
+
+HERE = Path(__file__).parent
+DEFINITIONS = HERE / "definitions.py"
+WIDTH, HEIGHT = 110, 30
+
+# Where a program leaves the terminal's other screen; what it prints then stays.
+_LEAVES_SCREEN = "\x1b[?1049l"
+
+_SLICES = {
+    "queue wait": "#c9c9c9",
+    "start-up": "#9ec5e8",
+    "execution": "#5b8def",
+    "slot wait": "#f2c14e",
+    "process start-up": "#9ec5e8",
+    "resources": "#7aa6c2",
+    "attempt": "#4caf7d",
+    "retry wait": "#c9c9c9",
+    "load input": "#8e7cc3",
+    "compute": "#6aa84f",
+    "handle output": "#c27ba0",
+}
+
+
+def shown(*arguments: object) -> str:
+    """What ``dagster-lmdb`` leaves on a terminal, as text with escapes."""
+    pid, descriptor = pty.fork()
+    if pid == 0:
+        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        command = [sys.executable, "-m", "dagster_lmdb", *map(str, arguments)]
+        os.execve(command[0], command, environment)
+    ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
+    written = b""
+    while select.select([descriptor], [], [], 120)[0]:
+        try:
+            read = os.read(descriptor, 65536)
+        except OSError:
+            break
+        if not read:
+            break
+        written += read
+    os.close(descriptor)
+    _, status = os.waitpid(pid, 0)
+    text = written.decode().rpartition(_LEAVES_SCREEN)[2]
+    if os.waitstatus_to_exitcode(status):
+        raise SystemExit(text)
+    text = text.replace("\r\n", "\n").replace(f"{HERE}/", "")
+    return re.sub(r'(?<=File ")/[^"…]*/(site-packages|lib/python3\.\d+)/', "", text)
+
+
+def picture(name: str, title: str, text: str) -> None:
+    """Draws what a terminal shows."""
+    with open(os.devnull, "w") as nowhere:
+        console = Console(record=True, width=WIDTH, file=nowhere, force_terminal=True)
+        console.print(Text.from_ansi(text), soft_wrap=False)
+        path = HERE / f"{name}.svg"
+        path.write_text(console.export_svg(title=title, unique_id=name))
+    print(path)
+
+
+def trace_picture(name: str, events: Sequence[dict[str, Any]]) -> None:
+    """Draws the slices and instants of a trace, a lane below the other."""
+    lanes = {
+        (each["pid"], each["tid"]): each["args"]["name"]
+        for each in events
+        if each["name"] == "thread_name"
+    }
+    rows = {lane: number for number, lane in enumerate(lanes)}
+    slices = [each for each in events if each["ph"] == "X"]
+    end = max(each["ts"] + each["dur"] for each in slices)
+    left, width, height, top = 140, 840, 30, 30
+    total = top + height * len(rows) + 50
+    drawn = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 20} {total}"'
+        ' font-family="sans-serif" font-size="12">',
+        '<rect width="100%" height="100%" fill="#ffffff"/>',
+    ]
+
+    def at(microseconds: float) -> float:
+        return left + microseconds / end * width
+
+    for seconds in range(int(end / 1e6) + 1):
+        x = at(seconds * 1e6)
+        drawn.append(f'<path d="M{x:.1f} 20V{total - 40}" stroke="#e0e0e0"/>')
+        drawn.append(f'<text x="{x:.1f}" y="14" fill="#606060">{seconds} s</text>')
+    for lane, label in lanes.items():
+        y = top + rows[lane] * height
+        drawn.append(f'<text x="{left - 8}" y="{y + 17}" text-anchor="end">{escape(label)}</text>')
+    for each in slices:
+        nested = each["cat"] in ("load input", "compute", "handle output")
+        y = top + rows[each["pid"], each["tid"]] * height + (13 if nested else 3)
+        tall = 10 if nested else 20
+        colour = "#d9534f" if each.get("cname") in ("terrible", "bad") else _SLICES[each["cat"]]
+        wide = max(each["dur"] / end * width, 0.8)
+        drawn.append(
+            f'<rect x="{at(each["ts"]):.1f}" y="{y}" width="{wide:.1f}" height="{tall}"'
+            f' fill="{colour}"><title>{escape(each["name"])}, {each["dur"] / 1e3:.1f} ms</title>'
+            "</rect>"
+        )
+    for each in events:
+        if each["ph"] == "i":
+            x, y = at(each["ts"]), top + rows[each["pid"], each["tid"]] * height + 2
+            drawn.append(
+                f'<path d="M{x:.1f} {y}l5 -8h-10z" fill="#333333">'
+                f"<title>{escape(each['name'])}</title></path>"
+            )
+    x = left
+    for category in dict.fromkeys(each["cat"] for each in slices):
+        drawn.append(
+            f'<rect x="{x}" y="{total - 26}" width="12" height="12" fill="{_SLICES[category]}"/>'
+            f'<text x="{x + 16}" y="{total - 16}">{category}</text>'
+        )
+        x += 28 + 6 * len(category)
+    path = HERE / f"{name}.svg"
+    path.write_text("\n".join([*drawn, "</svg>\n"]))
+    print(path)
+
+
+def execute(instance: DagsterInstance, job: str, **run_config: Any) -> str:
+    """Runs a job of the definitions, however it ends, and returns the run's id."""
+    repository = ReconstructableRepository.for_file(str(DEFINITIONS), "defs")
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    reconstructable = repository.get_reconstructable_job(job)
+    with execute_job(reconstructable, instance, run_config={**quiet, **run_config}) as result:
+        return result.run_id
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        store = Path(home) / "history"
+        block = {
+            "module": "dagster_lmdb",
+            "class": "DagsterLmdbStorage",
+            "config": {"base_dir": str(store)},
+        }
+        with instance_for_test({"storage": {"custom": block}}, temp_dir=home) as instance:
+            instance.event_log_storage.set_concurrency_slots("gauges", 2)
+            run_id = execute(instance, "forecast")
+        text = shown("replay", store, run_id, "--speed", "1000x", "--until", "STEP_FAILURE")
+        picture("replay", f"dagster-lmdb replay DIR {run_id[:8]}... --until STEP_FAILURE", text)
+        command = [sys.executable, "-m", "dagster_lmdb", "trace", store, run_id, "-o", "-"]
+        written = subprocess.run(command, check=True, capture_output=True)
+        trace_picture("trace", json.loads(written.stdout)["traceEvents"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""What looking into runs refuses; each message says why and what to do."""
+
+from dagster_lmdb._core import LmdbStoreError
+
+
+class UnknownRunError(LmdbStoreError):
+    """A run that the store has neither a record nor an event of."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"there is no run {run_id} in this store; `dagster-lmdb tail` and Dagster's UI show the"
+            " ids of runs"
+        )
+
+
+class NotInRunError(LmdbStoreError):
+    """A step, an event or a time that the run does not have."""
+
+
+class DestinationExistsError(LmdbStoreError):
+    """A file that is in the way of the one to be written."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"{path} exists; remove it, or give --force to write over it")
+
+
+class DestinationError(LmdbStoreError):
+    """A file that cannot be written; nothing of it is left."""

@@ -1,0 +1,342 @@
+"""A trace says what Perfetto needs, and what it says is what the log tells."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import DagsterEventType, DagsterInstance
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    TickData,
+    TickStatus,
+)
+from dagster._core.utils import make_new_run_id
+
+from debug.history import Store, call, refused
+from python.entries import event, job_origin, run
+
+Event = dict[str, Any]
+
+
+class Parsed:
+    """A trace read by the rules of the Trace Event Format, with nothing of the writer's.
+
+    Raises:
+        AssertionError: If it breaks one of them.
+    """
+
+    def __init__(self, text: str) -> None:
+        whole = json.loads(text)
+        self.origin: float = whole["otherData"]["origin"]
+        assert whole["displayTimeUnit"] in ("ms", "ns")
+        self.processes: dict[int, str] = {}
+        self.lanes: dict[tuple[int, int], str] = {}
+        self.slices: dict[tuple[int, int], list[Event]] = defaultdict(list)
+        self.instants: list[Event] = []
+        for each in whole["traceEvents"]:
+            assert isinstance(each["pid"], int)
+            assert isinstance(each["tid"], int)
+            assert isinstance(each["name"], str)
+            assert each["name"]
+            lane = each["pid"], each["tid"]
+            if each["ph"] == "M":
+                if each["name"] == "process_name":
+                    self.processes[each["pid"]] = each["args"]["name"]
+                elif each["name"] == "thread_name":
+                    self.lanes[lane] = each["args"]["name"]
+                else:
+                    assert isinstance(each["args"]["sort_index"], int)
+            elif each["ph"] == "X":
+                assert isinstance(each["ts"], int)
+                assert each["ts"] >= 0
+                assert isinstance(each["dur"], int)
+                assert each["dur"] >= 0
+                self.slices[lane].append(each)
+            else:
+                assert each["ph"] == "i"
+                assert each["s"] in ("t", "p", "g")
+                assert each["ts"] >= 0
+                self.instants.append(each)
+        for lane, slices in self.slices.items():
+            assert lane in self.lanes
+            assert lane[0] in self.processes
+            self._nest(slices)
+        assert all((each["pid"], each["tid"]) in self.lanes for each in self.instants)
+
+    def _nest(self, slices: list[Event]) -> None:
+        """Gives each slice what lies within it; two that overlap otherwise are an error."""
+        open_slices: list[Event] = []
+        assert slices == sorted(slices, key=lambda each: each["ts"])
+        for each in slices:
+            each["within"] = []
+            while open_slices and end_of(open_slices[-1]) <= each["ts"] < end_of(each) + 1:
+                if end_of(open_slices[-1]) == each["ts"] == end_of(each):
+                    break
+                open_slices.pop()
+            if open_slices:
+                outer = open_slices[-1]
+                assert outer["ts"] <= each["ts"] <= end_of(each) <= end_of(outer), (outer, each)
+                outer["within"].append(each)
+            each["depth"] = len(open_slices)
+            open_slices.append(each)
+
+    def lane(self, process: str, name: str) -> list[Event]:
+        """The outermost slices of a lane."""
+        [found] = [
+            lane
+            for lane, its_name in self.lanes.items()
+            if its_name == name and self.processes[lane[0]].startswith(process)
+        ]
+        return [each for each in self.slices[found] if each["depth"] == 0]
+
+
+def end_of(each: Event) -> int:
+    return each["ts"] + each["dur"]
+
+
+def categories(slices: list[Event]) -> list[str]:
+    return [each["cat"] for each in slices]
+
+
+def traced(directory: Path, *arguments: object) -> Parsed:
+    result = call("trace", directory, *arguments, "-o", "-")
+    assert result.exit_code == 0, result.output
+    return Parsed(result.stdout)
+
+
+def test_a_run_has_a_lane_for_itself_and_for_each_step(store: Store) -> None:
+    found = traced(store.directory, store.runs["everything"])
+    steps = {entry.step_key for entry in store.instance.all_logs(store.runs["everything"])}
+    assert set(found.lanes.values()) == {"run", *(step for step in steps if step)}
+    [whole] = found.lane("everything_job", "run")
+    assert (whole["cat"], whole["name"]) == ("execution", "everything_job")
+    assert whole["args"]["run_id"] == store.runs["everything"]
+    assert whole["args"]["status"] == "SUCCESS"
+    record = store.instance.get_run_record_by_id(store.runs["everything"])
+    begin, end = (found.origin + at / 1e6 for at in (whole["ts"], end_of(whole)))
+    assert begin == pytest.approx(record.start_time, abs=1e-5)
+    assert end == pytest.approx(record.end_time, abs=1e-5)
+
+
+def test_the_slices_of_a_step_are_what_its_events_tell(store: Store) -> None:
+    run_id = store.runs["everything"]
+    found = traced(store.directory, run_id)
+    flaky = found.lane("everything_job", "flaky")
+    assert categories(flaky) == [
+        "process start-up",
+        "resources",
+        "attempt",
+        "retry wait",
+        "process start-up",
+        "resources",
+        "attempt",
+    ]
+    first, second = (each for each in flaky if each["cat"] == "attempt")
+    assert first["name"] == "flaky"
+    assert first["args"]["outcome"] == "up for retry"
+    assert "not the first time" in first["args"]["error"]
+    assert second["name"] == "flaky (attempt 2)"
+    pids = [
+        entry.dagster_event.pid
+        for entry in store.instance.all_logs(
+            run_id, of_type={DagsterEventType.STEP_START, DagsterEventType.STEP_RESTARTED}
+        )
+        if entry.step_key == "flaky"
+    ]
+    assert [each["args"]["process"] for each in (first, second)] == pids
+    stats = {each.step_key: each for each in store.instance.get_run_step_stats(run_id)}
+    attempts = stats["flaky"].attempts_list
+    for each, attempt in zip((first, second), attempts, strict=True):
+        assert found.origin + each["ts"] / 1e6 == pytest.approx(attempt.start_time, abs=1e-5)
+        assert found.origin + end_of(each) / 1e6 == pytest.approx(attempt.end_time, abs=1e-5)
+
+
+def test_inputs_outputs_and_slots_are_slices_of_their_own(store: Store) -> None:
+    found = traced(store.directory, store.runs["everything"])
+    [attempt] = [
+        each for each in found.lane("everything_job", "record") if each["cat"] == "attempt"
+    ]
+    assert [each["name"] for each in attempt["within"]] == [
+        "load input numbers",
+        "load input numbers",
+        "compute",
+        "handle output result",
+        "compute",
+    ]
+    waits = [
+        each
+        for step in ("drive[0]", "drive[1]")
+        for each in found.lane("everything_job", step)
+        if each["cat"] == "slot wait"
+    ]
+    assert [each["name"] for each in waits] == ["slot of lane"]
+
+
+def test_materializations_and_failures_are_instants(store: Store) -> None:
+    found = traced(store.directory, store.runs["everything"], store.runs["failing"])
+    by_type = {each["args"]["type"]: each for each in found.instants}
+    assert by_type["ASSET_MATERIALIZATION"]["name"] == "totals [a]"
+    assert by_type["ASSET_OBSERVATION"]["name"] == "totals"
+    assert "KeyError: 'the cause'" in by_type["STEP_FAILURE"]["args"]["error"]
+    assert by_type["STEP_UP_FOR_RETRY"]["pid"] == by_type["ASSET_MATERIALIZATION"]["pid"]
+    [attempt] = found.lane("failing_job", "fails")
+    assert attempt["cname"] == "terrible"
+    assert by_type["STEP_FAILURE"]["ts"] == end_of(attempt)
+
+
+def test_several_runs_stand_side_by_side(store: Store) -> None:
+    names = ("everything", "failing", "letters")
+    run_ids = [store.runs[name] for name in names]
+    found = traced(store.directory, *run_ids, run_ids[0])
+    assert list(found.processes.values()) == [
+        f"{name}_job {run_id[:8]}" for name, run_id in zip(names, run_ids, strict=True)
+    ]
+    begins = [found.lane(f"{name}_job", "run")[0]["ts"] for name in names]
+    assert begins == sorted(begins)
+    assert begins[-1] > 0
+    aligned = traced(store.directory, *run_ids, "--align")
+    starts = {
+        process: min(each["ts"] for lane, s in aligned.slices.items() for each in s)
+        for process in aligned.processes
+    }
+    assert set(starts.values()) == {0}
+    assert max(aligned.lane(f"{name}_job", "run")[0]["ts"] for name in names) < begins[-1]
+
+
+def tick(state: InstigatorState, at: float, status: TickStatus, **fields: Any) -> TickData:
+    return TickData(
+        instigator_origin_id=state.instigator_origin_id,
+        instigator_name=state.instigator_name,
+        instigator_type=state.instigator_type,
+        status=status,
+        timestamp=at,
+        selector_id=state.selector_id,
+        **fields,
+    )
+
+
+def report(instance: DagsterInstance, run_id: str, at: float, of_type: DagsterEventType) -> None:
+    instance.handle_new_event(event(run_id, of_type, timestamp=at))
+
+
+@pytest.fixture
+def day(instance: DagsterInstance) -> Mapping[str, str]:
+    """Runs, a tick and a backfill at known seconds, and the runs' ids."""
+    runs = {}
+    for name, seconds in {"early": (10, 20), "across": (90, 110), "goes_on": (95, None)}.items():
+        at = run(job_name=name)
+        instance.run_storage.add_historical_run(at, datetime_at(seconds[0]))
+        report(instance, at.run_id, float(seconds[0]), DagsterEventType.RUN_ENQUEUED)
+        report(instance, at.run_id, seconds[0] + 2.0, DagsterEventType.RUN_STARTING)
+        report(instance, at.run_id, seconds[0] + 3.0, DagsterEventType.RUN_START)
+        if seconds[1]:
+            report(instance, at.run_id, float(seconds[1]), DagsterEventType.RUN_SUCCESS)
+        runs[name] = at.run_id
+    origin = job_origin().repository_origin.get_instigator_origin("a_sensor")
+    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, None)
+    instance.add_instigator_state(state)
+    instance.create_tick(tick(state, 50.0, TickStatus.SKIPPED, end_timestamp=51.0))
+    instance.create_tick(
+        tick(state, 100.0, TickStatus.SUCCESS, end_timestamp=102.5, run_ids=["x"], cursor="c")
+    )
+    for backfill_id, ended in (("old", 80.0), ("lasting", None)):
+        instance.add_backfill(
+            PartitionBackfill(
+                backfill_id,
+                BulkActionStatus.REQUESTED,
+                from_failure=False,
+                tags={"a": "b"},
+                backfill_timestamp=70.0,
+                backfill_end_timestamp=ended,
+            )
+        )
+    return runs
+
+
+def datetime_at(seconds: float) -> Any:
+    from dagster._time import datetime_from_timestamp
+
+    return datetime_from_timestamp(float(seconds))
+
+
+def window(begin: float, end: float) -> str:
+    return "..".join(datetime_at(at).isoformat() for at in (begin, end))
+
+
+def test_a_window_has_the_runs_ticks_and_backfills_of_its_time(
+    day: Mapping[str, str], tmp_path: Path
+) -> None:
+    directory = tmp_path / "history"
+    found = traced(directory, "--window", window(99, 120))
+    assert list(found.processes.values()) == [
+        f"across {day['across'][:8]}",
+        f"goes_on {day['goes_on'][:8]}",
+        "sensors, schedules, backfills",
+    ]
+    assert categories(found.lane("across", "run")) == ["queue wait", "start-up", "execution"]
+    queued, starting, running = found.lane("across", "run")
+    assert (queued["dur"], starting["dur"], running["dur"]) == (2e6, 1e6, 17e6)
+    # What goes on ends where the window does.
+    assert found.origin + end_of(found.lane("goes_on", "run")[-1]) / 1e6 == 120
+    [ticked] = found.lane("sensors", "sensor a_sensor")
+    assert (ticked["name"], ticked["dur"]) == ("tick: success", 2.5e6)
+    assert ticked["args"]["runs"] == ["x"]
+    [lasting] = found.lane("sensors", "backfill lasting")
+    assert lasting["dur"] == 50e6
+    assert "backfill old" not in found.lanes.values()
+    everything = traced(directory, "--window", "..")
+    assert len(everything.processes) == 4
+
+
+def test_a_trace_is_a_file_that_is_there_whole(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    result = call("trace", store.directory, store.runs["failing"], "-o", path)
+    assert result.exit_code == 0, result.output
+    assert "Wrote 1 runs" in result.stdout
+    before = path.read_text()
+    assert Parsed(before).processes
+    assert "exists" in refused(call("trace", store.directory, store.runs["letters"], "-o", path))
+    assert path.read_text() == before
+    result = call("trace", store.directory, store.runs["letters"], "-o", path, "--force")
+    assert result.exit_code == 0, result.output
+    assert Parsed(path.read_text()).processes != Parsed(before).processes
+    assert [each.name for each in tmp_path.iterdir()] == ["trace.json"]
+
+
+def test_nothing_is_left_of_a_trace_that_is_refused(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    run_id = make_new_run_id()
+    assert f"no run {run_id}" in refused(
+        call("trace", store.directory, store.runs["failing"], run_id, "-o", path)
+    )
+    nowhere = tmp_path / "nowhere" / "trace.json"
+    assert "cannot be written: No such file" in refused(
+        call("trace", store.directory, store.runs["failing"], "-o", nowhere)
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "Name either runs or a --window"),
+        (["RUN", "--window", "1h"], "Name either runs or a --window"),
+        (["--window", "1h", "--align"], "--align is for runs"),
+        (["--window", "yesterday"], "is not a length of time"),
+        (["--window", "2026-01-01..now"], "is not a window of time"),
+        (["--window", "2026-01-02..2026-01-01"], "ends before it begins"),
+    ],
+)
+def test_what_says_nothing_to_trace_is_refused(
+    store: Store, arguments: list[str], says: str
+) -> None:
+    named = [store.runs["failing"] if each == "RUN" else each for each in arguments]
+    result = call("trace", store.directory, *named, "-o", "-")
+    assert result.exit_code == 2
+    assert says in result.stderr
