@@ -105,6 +105,69 @@ fn a_journal_that_was_taken_away_and_put_back_is_refused() {
     assert_refused(&read(directory.path(), "data.mdb"), &journal);
 }
 
+/// Where each entry begins, and where the last one ends.
+fn entries(journal: &[u8]) -> Vec<usize> {
+    let number = |at: usize| u64::from_le_bytes(journal[at..at + 8].try_into().unwrap());
+    let newest = if number(16) > number(4096 + 16) {
+        0
+    } else {
+        4096
+    };
+    let nonce = number(newest + 24);
+    let mut places = vec![8192];
+    while let Some(&at) = places.last()
+        && at + 48 <= journal.len()
+        && number(at) == nonce
+    {
+        let length = 48 + number(at + 16) * (8 + 4096) + number(at + 24);
+        places.push(at + (length as usize).next_multiple_of(4096));
+    }
+    places
+}
+
+#[test]
+fn a_journal_that_lost_a_flushed_commit_is_refused_and_nothing_is_overwritten() {
+    let (directory, store) = new_store();
+    let mut older = Vec::new();
+    for round in 0_u8..12 {
+        append(&store, &[round; 3000]).unwrap();
+        older.push(read(directory.path(), "journal"));
+    }
+    let [data, journal] = ["data.mdb", "journal"].map(|name| read(directory.path(), name));
+    let places = entries(&journal);
+    assert!(places.len() > 8, "{places:?}");
+    for (index, place) in places[..places.len() - 1].iter().enumerate() {
+        // In the nonce, in the checksummed head, in the checksum, and in what it covers.
+        for byte in [0, 10, 41, 60] {
+            let mut damaged = journal.clone();
+            damaged[place + byte] ^= 1;
+            assert_refused(&data, &damaged);
+        }
+        assert_refused(&data, &journal[..*place]);
+        if index > 0 {
+            let mut cut = journal.clone();
+            cut[*place..].fill(0);
+            assert_refused(&data, &cut);
+        }
+    }
+    // Of the same checkpoint, and of an earlier moment.
+    let same = older
+        .iter()
+        .filter(|older| generation(older) == generation(&journal));
+    let same: Vec<_> = same.collect();
+    assert!(same.len() > 2);
+    for older in &same[..same.len() - 1] {
+        assert_refused(&data, older);
+    }
+    let mixed = assert_refused(&data, &journal[..places[1]]);
+    fs::remove_file(mixed.path().join("journal")).unwrap();
+    assert_eq!(rows(&open(mixed.path())).unwrap().len(), 12);
+    let whole = directory_of(&data, &journal);
+    assert_eq!(rows(&open(whole.path())).unwrap().len(), 12);
+    // Recovery commits anew, under numbers below those that it redid.
+    assert_eq!(rows(&open(whole.path())).unwrap().len(), 12);
+}
+
 #[test]
 fn a_data_file_without_a_journal_is_taken_as_it_is() {
     let (directory, store) = new_store();

@@ -244,6 +244,8 @@ struct Window {
     offset: u64,
     /// Pages whose base the journal holds.
     saved: HashSet<u64>,
+    /// Whether the entry of the commit under way is flushed.
+    is_flushed: bool,
 }
 
 /// What came of an entry.
@@ -311,6 +313,7 @@ impl Journal {
                 length: base.length,
                 offset: ENTRIES,
                 saved: HashSet::new(),
+                is_flushed: false,
             };
         }
         while window.offset < offset {
@@ -352,9 +355,11 @@ impl Journal {
                 .and_then(|directory| directory.sync_all())
                 .map_err(io)?,
         }
+        // Recovery commits under a number below those that it redid, so the last one goes too.
         let stamp = Stamp {
             from: last.as_ref().map_or(0, |base| base.nonce),
             to: random(directory)?,
+            flushed: 0,
         };
         stamp.write(&self.data).map_err(written)?;
         if let Err(error) = environment.sync() {
@@ -428,16 +433,18 @@ impl Journal {
             }
         }
         state.set_in_flight(true);
+        window.is_flushed = false;
         if pages.is_empty() && redo.is_empty() {
             return Ok(Appended::Written);
         }
         let bytes = self
             .encode(&window, transaction, &pages, redo)
             .map_err(io)?;
+        let flush = flush || !pages.is_empty();
         let written = self
             .file
             .write_all_at(&bytes, state.offset())
-            .and_then(|()| match flush || !pages.is_empty() {
+            .and_then(|()| match flush {
                 true => self.file.sync_data(),
                 false => Ok(()),
             });
@@ -446,6 +453,7 @@ impl Journal {
             self.cancel(state);
             return Err(write_failed(directory, error));
         }
+        window.is_flushed = flush;
         window.saved.extend(&pages);
         window.offset += bytes.len() as u64;
         Ok(Appended::Written)
@@ -504,6 +512,10 @@ impl Journal {
     /// Says that the commit of the last entry is done.
     pub fn finish(&self, state: JournalState<'_>, transaction: usize) {
         let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.is_flushed {
+            // The commit is durable without the mark, which only tells when the journal is damaged.
+            let _ = Stamp::write_flushed(&self.data, transaction as u64);
+        }
         // All that LMDB had freed before this commit is saved.
         state.advance(window.offset, transaction as u64 - 1);
     }

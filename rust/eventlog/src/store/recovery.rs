@@ -54,6 +54,21 @@ pub fn undo(directory: &Path, schema: &Schema) -> Result<Option<Vec<Vec<u8>>>> {
         );
     }
     let entries = journal::read_entries(directory, &base).map_err(io)?;
+    let last = entries
+        .last()
+        .map_or(base.transaction, |entry| entry.transaction);
+    if stamp.flushed > last {
+        return damaged(
+            directory,
+            &format!(
+                "its journal has lost commits that were flushed (those after LMDB's transaction \
+                 {last}, up to {}), and nothing was changed; put back data.mdb and journal from one \
+                 copy, or, if no power cut and no failing disk came since it was last written, remove \
+                 the file named journal: then data.mdb is whole",
+                stamp.flushed
+            ),
+        );
+    }
     if entries.is_empty() && metas == base.metas {
         return Ok(None);
     }
