@@ -60,7 +60,7 @@ pub fn undo(directory: &Path, schema: &Schema) -> Result<Option<Vec<Vec<u8>>>> {
     if stamp.flushed > last {
         return damaged(
             directory,
-            &format!(
+            format!(
                 "its journal has lost commits that were flushed (those after LMDB's transaction \
                  {last}, up to {}), and nothing was changed; put back data.mdb and journal from one \
                  copy, or, if no power cut and no failing disk came since it was last written, remove \
