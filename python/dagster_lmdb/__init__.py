@@ -7,6 +7,7 @@ line or an error type is wanted.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dagster_lmdb._history import history as history
     from dagster_lmdb.errors import LmdbStoreError as LmdbStoreError
     from dagster_lmdb.event_log_storage import LmdbEventLogStorage as LmdbEventLogStorage
     from dagster_lmdb.run_storage import LmdbRunStorage as LmdbRunStorage
@@ -22,6 +23,7 @@ __all__ = [
     "LmdbScheduleStorage",
     "LmdbStoreError",
     "__version__",
+    "history",
 ]
 
 _HOMES = {
@@ -30,6 +32,7 @@ _HOMES = {
     "LmdbRunStorage": "dagster_lmdb.run_storage",
     "LmdbScheduleStorage": "dagster_lmdb.schedule_storage",
     "LmdbStoreError": "dagster_lmdb.errors",
+    "history": "dagster_lmdb._history",
 }
 
 

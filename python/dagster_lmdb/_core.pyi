@@ -30,6 +30,8 @@ __all__ = [
     "FORMAT_VERSION",
     "AlreadyThereError",
     "AssetRow",
+    "Batch",
+    "Batches",
     "Claim",
     "Compacted",
     "DamagedRecordError",
@@ -41,6 +43,7 @@ __all__ = [
     "EventLog",
     "FoldVersionError",
     "FormatTooNewError",
+    "History",
     "IncompatibleHostError",
     "LmdbStoreError",
     "MaintenanceRunningError",
@@ -52,6 +55,7 @@ __all__ = [
     "PoolRow",
     "ReadersFullError",
     "RebuildRunningError",
+    "SequenceRangeError",
     "ShapeTable",
     "StorePermissionError",
     "UndecodableEventError",
@@ -83,6 +87,7 @@ class UndecodableEventError(LmdbStoreError):
 
 class RebuildRunningError(LmdbStoreError): ...
 class MaintenanceRunningError(LmdbStoreError): ...
+class SequenceRangeError(LmdbStoreError): ...
 
 class DuplicatePlannedCheckError(LmdbStoreError):
     """An evaluation met several planned executions of its run."""
@@ -199,6 +204,39 @@ class Verification:
     differences: list[str]
 
 @final
+class History:
+    """A table of history, as one moment has it. Speaks the Arrow PyCapsule stream interface.
+
+    Each stream begins anew and gives the same rows; they are read while the consumer goes on.
+    """
+
+    #: The last record of that moment.
+    head: int
+    #: The last record that is looked at.
+    end: int
+    def batches(self) -> Batches: ...
+    def __arrow_c_schema__(self) -> object: ...
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+@final
+class Batches:
+    """An iterator of batches, some of which may be empty. Not to be carried through a fork."""
+
+    #: The record up to which rows have come, or nearly.
+    position: int
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Batch: ...
+
+@final
+class Batch:
+    """A record batch. Speaks the Arrow PyCapsule array interface."""
+
+    def __len__(self) -> int: ...
+    def __arrow_c_array__(
+        self, requested_schema: object | None = None
+    ) -> tuple[object, object]: ...
+
+@final
 class EventLog:
     def __new__(
         cls,
@@ -309,6 +347,23 @@ class EventLog:
         ascending: bool = False,
     ) -> list[AssetEventSummary]: ...
     def last_event_sequence(self) -> int | None: ...
+
+    # History
+    def history(
+        self,
+        table: str,
+        *,
+        columns: Sequence[str] | None = None,
+        since: int | float | None = None,
+        until: int | float | None = None,
+        runs: Sequence[str] | None = None,
+        assets: Sequence[str] | None = None,
+        event_types: Sequence[str] | None = None,
+    ) -> History:
+        """A table as it is at this moment: events, asset_checks, ticks or backfills.
+
+        Integers are sequences, included; floats are Unix seconds, ``until`` excluded.
+        """
 
     # Assets
     def has_asset(self, asset_key: str) -> bool: ...

@@ -9,6 +9,7 @@ A command that raises one of these has stored nothing. All of them are subclasse
 - the room: ``MapFullError`` (``dagster-lmdb resize``), ``ReadersFullError``, ``DiskFullError``,
   ``DiskFailedError``
 - the content: ``DamagedStoreError``, ``DamagedRecordError``, ``UndecodableEventError``
+- the history asked for: ``SequenceRangeError``, ``NotThereError``
 - the command: ``AlreadyThereError``, ``NotThereError``, ``DuplicatePlannedCheckError``,
   ``RebuildRunningError``, ``MaintenanceRunningError``
 - looking into runs: ``UnknownRunError``, ``NotInRunError``, ``DestinationExistsError``,
@@ -34,6 +35,7 @@ from dagster_lmdb._core import (
     OtherPidNamespaceError,
     ReadersFullError,
     RebuildRunningError,
+    SequenceRangeError,
     StorePermissionError,
     UndecodableEventError,
 )
@@ -66,6 +68,7 @@ __all__ = [
     "OtherPidNamespaceError",
     "ReadersFullError",
     "RebuildRunningError",
+    "SequenceRangeError",
     "StorePermissionError",
     "UndecodableEventError",
     "UnknownRunError",

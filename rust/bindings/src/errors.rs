@@ -121,6 +121,12 @@ create_exception!(
 );
 create_exception!(
     dagster_lmdb._core,
+    SequenceRangeError,
+    LmdbStoreError,
+    "History is asked for at records that the log does not have, or not whole."
+);
+create_exception!(
+    dagster_lmdb._core,
     DuplicatePlannedCheckError,
     LmdbStoreError,
     "An evaluation matches several planned executions."
@@ -165,9 +171,11 @@ pub fn to_py(error: Error) -> PyErr {
         }
         Error::AlreadyThere(_) => AlreadyThereError::new_err(text),
         Error::NotThere(_) => NotThereError::new_err(text),
+        Error::BeyondHead { .. } | Error::BelowHorizon { .. } => SequenceRangeError::new_err(text),
         Error::Interrupted => PyKeyboardInterrupt::new_err(text),
         Error::NoAddressSpace { .. }
         | Error::Refused(_)
+        | Error::Arrow(_)
         | Error::Reentered { .. }
         | Error::Lmdb { .. }
         | Error::Io { .. }

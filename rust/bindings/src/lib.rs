@@ -22,10 +22,13 @@ mod _core {
         DuplicatePlannedCheckError, FoldVersionError, FormatTooNewError, IncompatibleHostError,
         LmdbStoreError, MaintenanceRunningError, MapFullError, NetworkFileSystemError,
         NotAStoreError, NotThereError, OtherPidNamespaceError, ReadersFullError,
-        RebuildRunningError, StorePermissionError, UndecodableEventError,
+        RebuildRunningError, SequenceRangeError, StorePermissionError, UndecodableEventError,
     };
     #[pymodule_export]
-    use crate::event_log::{AssetRow, Claim, Compacted, Document, EventLog, PoolRow, Verification};
+    use crate::event_log::{
+        AssetRow, Batch, Batches, Claim, Compacted, Document, EventLog, History, PoolRow,
+        Verification,
+    };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

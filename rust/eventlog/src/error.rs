@@ -177,6 +177,20 @@ pub enum Error {
     #[error("{0} is not there")]
     NotThere(String),
 
+    /// History is asked for from or up to a record that is not there yet.
+    #[error("record {sequence} is beyond the last one of the store, which is {head}")]
+    BeyondHead { sequence: u64, head: u64 },
+
+    /// History is asked for from a record on, and what was superseded after it is gone.
+    #[error(
+        "history is whole from record {whole_from} on, and was asked for from record {sequence} on; ask from {whole_from} on, or name no first record to get what is left"
+    )]
+    BelowHorizon { sequence: u64, whole_from: u64 },
+
+    /// Columns do not make a batch.
+    #[error("cannot make a batch of rows: {0}")]
+    Arrow(#[from] arrow_schema::ArrowError),
+
     /// A command asks for what its rules forbid.
     #[error("{0}")]
     Refused(String),

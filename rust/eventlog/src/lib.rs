@@ -44,6 +44,7 @@
 //!
 //! The bytes are specified in docs/format.md. No Python here: the bindings bring Dagster's objects.
 
+pub mod arrow;
 pub mod command;
 pub mod commit;
 pub mod compaction;

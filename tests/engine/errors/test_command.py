@@ -23,6 +23,7 @@ from dagster_lmdb.errors import (
     MaintenanceRunningError,
     NotThereError,
     RebuildRunningError,
+    SequenceRangeError,
 )
 from engine.children import fork, join
 from engine.errors.covering import messages, of
@@ -180,3 +181,14 @@ def test_errors_of_one_thread_leave_the_others_alone(storage: LmdbEventLogStorag
         storage.store_event(line("run", str(number)))
     thread.join()
     assert messages(storage) == [str(number) for number in range(50)]
+
+
+@of(SequenceRangeError)
+def test_history_at_records_that_are_not_there(storage: LmdbEventLogStorage) -> None:
+    storage.store_event(line("run", "a line"))
+    head = storage._log.history("events").head
+    for bound in ({"since": head + 2}, {"until": head + 1}):
+        with pytest.raises(SequenceRangeError, match=f"beyond the last one of the store.* {head}"):
+            storage._log.history("events", **bound)
+    assert len(next(iter(storage._log.history("events", since=head, until=head).batches()))) == 1
+    assert list(storage._log.history("events", since=head + 1).batches()) == []

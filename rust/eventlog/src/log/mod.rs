@@ -3,4 +3,4 @@
 pub mod husk;
 mod scan;
 
-pub use scan::{Scanned, scan};
+pub use scan::{Scanned, kind_of, scan};

@@ -1,6 +1,7 @@
 //! Reading the log in order.
 
 use crate::error::Result;
+use crate::record::{Kind, frame_kind};
 use crate::sequence::Sequence;
 use crate::store::lmdb::{Tree, View};
 
@@ -18,4 +19,9 @@ pub fn scan<'t>(
         let (key, frame) = row?;
         Ok((Sequence::from_key_end(key), frame))
     }))
+}
+
+/// The kind that a frame seems to be of, before its checksum is looked at.
+pub fn kind_of(frame: &[u8]) -> Option<Kind> {
+    Kind::ALL.get(usize::from(frame_kind(frame)?)).copied()
 }

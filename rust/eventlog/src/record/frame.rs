@@ -62,6 +62,17 @@ pub fn open_frame(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
     Ok(Frame { payload })
 }
 
+/// The number of a frame's kind, its checksum unseen.
+pub fn frame_kind(bytes: &[u8]) -> Option<u8> {
+    bytes.get(HEADER).copied()
+}
+
+/// The checksum that a frame carries, unseen whether it holds.
+pub fn frame_checksum(bytes: &[u8]) -> Option<u32> {
+    let checksum = bytes.get(1..HEADER)?.first_chunk()?;
+    Some(u32::from_le_bytes(*checksum))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{FrameError, open_frame, seal_frame};

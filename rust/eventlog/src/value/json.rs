@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -22,17 +23,83 @@ pub fn to_packed_json(
     facets: &[Option<Facet<'_>>],
     shapes: &dyn ShapeSource,
 ) -> Result<String, Error> {
-    let mut printer = Printer {
-        reader: Reader::new(body),
-        facets,
-        shapes,
-        layouts: HashMap::new(),
-        text: String::with_capacity(body.len() * 2),
-        open: Vec::new(),
-    };
-    printer.print()?;
-    printer.reader.end()?;
-    Ok(printer.text)
+    let mut text = String::with_capacity(body.len() * 2);
+    let mut reader = Reader::new(body);
+    JsonPrinter::new(shapes).print(&mut reader, facets, &mut text)?;
+    reader.end()?;
+    Ok(text)
+}
+
+/// Prints values of many bodies, and keeps what it finds out about their shapes.
+pub struct JsonPrinter<'s> {
+    shapes: &'s dyn ShapeSource,
+    layouts: HashMap<u32, Rc<Layout>>,
+}
+
+impl<'s> JsonPrinter<'s> {
+    /// A printer of bodies of these shapes.
+    pub fn new(shapes: &'s dyn ShapeSource) -> Self {
+        Self {
+            shapes,
+            layouts: HashMap::new(),
+        }
+    }
+
+    /// Appends the packed JSON text of the next value.
+    pub fn print(
+        &mut self,
+        reader: &mut Reader<'_>,
+        facets: &[Option<Facet<'_>>],
+        text: &mut String,
+    ) -> Result<(), Error> {
+        self.print_with(reader, facets, text, &[])
+    }
+
+    /// The same, where fields of the value itself, an object, have other values: names and JSON texts.
+    pub fn print_with(
+        &mut self,
+        reader: &mut Reader<'_>,
+        facets: &[Option<Facet<'_>>],
+        text: &mut String,
+        replaced: &[(&str, &str)],
+    ) -> Result<(), Error> {
+        let mut printing = Printing {
+            printer: self,
+            reader,
+            facets,
+            text,
+            replaced,
+            open: Vec::new(),
+        };
+        printing.print()
+    }
+
+    fn shape(&self, ordinal: u32, kind: ShapeKind) -> Result<Arc<Shape>, Error> {
+        let shape = self
+            .shapes
+            .shape(ordinal)
+            .ok_or(Error::UnknownShape(ordinal))?;
+        if shape.kind != kind {
+            return Err(Error::WrongKind(ordinal));
+        }
+        Ok(shape)
+    }
+
+    fn layout(&mut self, ordinal: u32) -> Result<Rc<Layout>, Error> {
+        if let Some(layout) = self.layouts.get(&ordinal) {
+            return Ok(Rc::clone(layout));
+        }
+        let shape = self.shape(ordinal, ShapeKind::Object)?;
+        let layout = Layout::of(&shape).ok_or(Error::BadConstants(ordinal))?;
+        let layout = Rc::new(layout);
+        self.layouts.insert(ordinal, Rc::clone(&layout));
+        Ok(layout)
+    }
+}
+
+/// Appends the JSON text of a string.
+pub fn push_json_str(text: &mut String, value: &str) {
+    push_str(text, value);
 }
 
 /// The text of an object around its values: what is written before each field, and at its end.
@@ -67,20 +134,25 @@ enum Open {
     Close(&'static str),
 }
 
-struct Printer<'a> {
-    reader: Reader<'a>,
-    facets: &'a [Option<Facet<'a>>],
-    shapes: &'a dyn ShapeSource,
-    layouts: HashMap<u32, Rc<Layout>>,
-    text: String,
+/// One value on its way into text.
+struct Printing<'p, 's, 'a, 'f> {
+    printer: &'p mut JsonPrinter<'s>,
+    reader: &'p mut Reader<'a>,
+    facets: &'p [Option<Facet<'f>>],
+    text: &'p mut String,
+    replaced: &'p [(&'p str, &'p str)],
     open: Vec<Open>,
 }
 
-impl<'a> Printer<'a> {
+impl<'a> Printing<'_, '_, 'a, '_> {
     fn print(&mut self) -> Result<(), Error> {
         let token = self.reader.token()?;
         self.value(token)?;
-        while let Some(top) = self.open.last_mut() {
+        loop {
+            let depth = self.open.len();
+            let Some(top) = self.open.last_mut() else {
+                break;
+            };
             match top {
                 Open::Close(text) => {
                     self.text.push_str(text);
@@ -92,7 +164,7 @@ impl<'a> Printer<'a> {
                 }
                 Open::Array { left, first } => {
                     *left -= 1;
-                    separate(&mut self.text, first);
+                    separate(self.text, first);
                     let token = self.reader.token()?;
                     self.value(token)?;
                 }
@@ -105,7 +177,7 @@ impl<'a> Printer<'a> {
                         self.text.push_str(", ");
                         *left -= 1;
                     } else {
-                        separate(&mut self.text, first);
+                        separate(self.text, first);
                         self.text.push('[');
                     }
                     let closes = *in_pair;
@@ -123,10 +195,10 @@ impl<'a> Printer<'a> {
                 }
                 Open::Map { left, first } => {
                     *left -= 1;
-                    separate(&mut self.text, first);
+                    separate(self.text, first);
                     match self.reader.key()? {
-                        Token::Str(key) => push_str(&mut self.text, key),
-                        Token::Surrogates(key) => push_wtf8(&mut self.text, key)?,
+                        Token::Str(key) => push_str(self.text, key),
+                        Token::Surrogates(key) => push_wtf8(self.text, key)?,
                         _ => return Err(Error::BadKey),
                     }
                     self.text.push_str(": ");
@@ -139,16 +211,26 @@ impl<'a> Printer<'a> {
                     first,
                 } => {
                     let Some((constants, key)) = layout.fields.get(*next) else {
-                        push_constants(&mut self.text, &layout.tail, first);
+                        push_constants(self.text, &layout.tail, first);
                         self.text.push('}');
                         self.open.pop();
                         continue;
                     };
                     *next += 1;
-                    push_constants(&mut self.text, constants, first);
+                    push_constants(self.text, constants, first);
+                    let is_outermost = depth == 1;
+                    let name = key.trim_end_matches("\": ").trim_start_matches('"');
+                    let replacing = self.replaced.iter().find(|(field, _)| *field == name);
+                    if let (true, Some((_, value))) = (is_outermost, replacing) {
+                        self.reader.skip()?;
+                        separate(self.text, first);
+                        self.text.push_str(key);
+                        self.text.push_str(value);
+                        continue;
+                    }
                     let token = self.reader.token()?;
                     if token != Token::Absent {
-                        separate(&mut self.text, first);
+                        separate(self.text, first);
                         self.text.push_str(key);
                         self.value(token)?;
                     }
@@ -163,22 +245,22 @@ impl<'a> Printer<'a> {
             Token::Nil => self.text.push_str("null"),
             Token::Bool(true) => self.text.push_str("true"),
             Token::Bool(false) => self.text.push_str("false"),
-            Token::Int(value) => push_display(&mut self.text, value),
-            Token::UInt(value) => push_display(&mut self.text, value),
+            Token::Int(value) => push_display(self.text, value),
+            Token::UInt(value) => push_display(self.text, value),
             Token::BigInt(decimal) => self.text.push_str(decimal),
-            Token::Float(value) => push_float(&mut self.text, value),
-            Token::Str(value) => push_str(&mut self.text, value),
-            Token::Surrogates(value) => push_wtf8(&mut self.text, value)?,
+            Token::Float(value) => push_float(self.text, value),
+            Token::Str(value) => push_str(self.text, value),
+            Token::Surrogates(value) => push_wtf8(self.text, value)?,
             Token::Facet(index) => match self.facets.get(index as usize).copied().flatten() {
-                Some(Facet::Str(value)) => push_str(&mut self.text, value),
-                Some(Facet::Float(value)) => push_float(&mut self.text, value),
+                Some(Facet::Str(value)) => push_str(self.text, value),
+                Some(Facet::Float(value)) => push_float(self.text, value),
                 None => return Err(Error::BadFacet(index)),
             },
             Token::Absent => return Err(Error::MisplacedAbsent),
             Token::Enum(ordinal) => {
-                let shape = self.shape(ordinal, ShapeKind::Enum)?;
+                let shape = self.printer.shape(ordinal, ShapeKind::Enum)?;
                 self.text.push_str("{\"__enum__\": ");
-                push_str(&mut self.text, &shape.name);
+                push_str(self.text, &shape.name);
                 self.text.push('}');
             }
             Token::Array(left) => {
@@ -201,7 +283,7 @@ impl<'a> Printer<'a> {
                 })?;
             }
             Token::Object { ordinal, fields } => {
-                let layout = self.layout(ordinal)?;
+                let layout = self.printer.layout(ordinal)?;
                 if layout.fields.len() != fields {
                     return Err(Error::FieldCount {
                         ordinal,
@@ -234,28 +316,6 @@ impl<'a> Printer<'a> {
         self.text.push_str(head);
         self.push(Open::Close("}"))?;
         self.push(Open::Array { left, first: true })
-    }
-
-    fn shape(&self, ordinal: u32, kind: ShapeKind) -> Result<std::sync::Arc<Shape>, Error> {
-        let shape = self
-            .shapes
-            .shape(ordinal)
-            .ok_or(Error::UnknownShape(ordinal))?;
-        if shape.kind != kind {
-            return Err(Error::WrongKind(ordinal));
-        }
-        Ok(shape)
-    }
-
-    fn layout(&mut self, ordinal: u32) -> Result<Rc<Layout>, Error> {
-        if let Some(layout) = self.layouts.get(&ordinal) {
-            return Ok(Rc::clone(layout));
-        }
-        let shape = self.shape(ordinal, ShapeKind::Object)?;
-        let layout = Layout::of(&shape).ok_or(Error::BadConstants(ordinal))?;
-        let layout = Rc::new(layout);
-        self.layouts.insert(ordinal, Rc::clone(&layout));
-        Ok(layout)
     }
 }
 
@@ -350,10 +410,23 @@ fn push_display(text: &mut String, value: impl std::fmt::Display) {
 
 fn push_str(text: &mut String, value: &str) {
     text.push('"');
-    for character in value.chars() {
-        push_escaped(text, character as u32);
+    let mut rest = value;
+    while let Some(at) = rest.bytes().position(is_escaped) {
+        text.push_str(&rest[..at]);
+        // Only ASCII stands before a byte that is escaped, so a character begins there.
+        let mut characters = rest[at..].chars();
+        if let Some(character) = characters.next() {
+            push_escaped(text, character as u32);
+        }
+        rest = characters.as_str();
     }
+    text.push_str(rest);
     text.push('"');
+}
+
+/// Whether JSON says a byte of UTF-8 in another way.
+fn is_escaped(byte: u8) -> bool {
+    !matches!(byte, 0x20..=0x7e) || byte == b'"' || byte == b'\\'
 }
 
 fn push_wtf8(text: &mut String, value: &[u8]) -> Result<(), Error> {

@@ -18,9 +18,9 @@ mod write;
 mod wtf8;
 
 pub use error::Error;
-pub use json::to_packed_json;
+pub use json::{JsonPrinter, push_json_str, to_packed_json};
 pub use marker::MAX_DEPTH;
 pub use read::{Reader, Token};
 pub use shape::{Facet, Shape, ShapeKind, ShapeSource};
 pub use write::Writer;
-pub use wtf8::merge_surrogate_pairs;
+pub use wtf8::{merge_surrogate_pairs, replace_surrogates};

@@ -133,6 +133,21 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Passes over the next value, with all that is in it.
+    pub fn skip(&mut self) -> Result<(), Error> {
+        let token = self.token()?;
+        self.skip_rest(token)
+    }
+
+    /// Passes over what is in the value that a token began.
+    pub fn skip_rest(&mut self, token: Token<'a>) -> Result<(), Error> {
+        let mut left = values_within(token);
+        while left > 0 {
+            left = left - 1 + values_within(self.token()?);
+        }
+        Ok(())
+    }
+
     fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(Error::Truncated)?;
         self.rest = rest;
@@ -216,6 +231,16 @@ impl<'a> Reader<'a> {
             (marker::BIG_INT, _) => Token::BigInt(decimal(content)?),
             _ => return Err(Error::BadExtension(kind)),
         })
+    }
+}
+
+/// How many tokens stand for what is in a value, at its first level; keys of a map included.
+fn values_within(token: Token<'_>) -> usize {
+    match token {
+        Token::Array(items) | Token::Set(items) | Token::FrozenSet(items) => items,
+        Token::Map(pairs) | Token::MappingItems(pairs) => pairs * 2,
+        Token::Object { fields, .. } => fields,
+        _ => 0,
     }
 }
 

@@ -45,9 +45,30 @@ pub fn merge_surrogate_pairs(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(merged)
 }
 
+/// The text with U+FFFD for each lone surrogate; none if the bytes are not WTF-8.
+pub fn replace_surrogates(bytes: &[u8]) -> Option<String> {
+    let mut text = String::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let (point, next) = code_point(bytes, at)?;
+        text.push(char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER));
+        at = next;
+    }
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::merge_surrogate_pairs;
+    use super::{merge_surrogate_pairs, replace_surrogates};
+
+    #[test]
+    fn each_lone_surrogate_is_replaced() {
+        let lone = "a\u{e9}".as_bytes().iter().copied();
+        let bytes: Vec<u8> = lone.chain(*b"\xed\xa0\xbd\xed\xb8\x80z").collect();
+        let replaced = replace_surrogates(&bytes);
+        assert_eq!(replaced.as_deref(), Some("a\u{e9}\u{fffd}\u{fffd}z"));
+        assert_eq!(replace_surrogates(b"\xff"), None);
+    }
 
     #[test]
     fn pairs_merge_and_lone_surrogates_stay() {

@@ -1,0 +1,100 @@
+"""History as Arrow, for pyarrow, polars, DuckDB and whatever else takes the PyCapsule interface."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from os import PathLike
+
+from dagster import AssetKey, DagsterEventType
+
+from dagster_lmdb._arguments import asset_key_texts, seconds
+from dagster_lmdb._core import EventLog, History
+
+
+def history(
+    directory: str | PathLike[str],
+    table: str = "events",
+    *,
+    columns: Sequence[str] | None = None,
+    since: int | datetime | None = None,
+    until: int | datetime | None = None,
+    run: str | Sequence[str] | None = None,
+    asset: AssetKey | str | Sequence[AssetKey | str] | None = None,
+    event_type: DagsterEventType | str | Sequence[DagsterEventType | str] | None = None,
+) -> History:
+    """A table of a store's history, as it is at this moment.
+
+    The result speaks the Arrow PyCapsule stream interface, so that ``pyarrow.table(...)``,
+    ``polars.DataFrame(...)`` and DuckDB take it as it is. It may be read any number of times, and
+    gives the same rows each time: what is stored later is not in it, and what is deleted later
+    still is. Rows come in the order of their sequences and are read from the store while the
+    consumer goes on, in short read transactions, so memory does not grow with the history.
+
+    Args:
+        directory: The directory that dagster.yaml names as ``base_dir``.
+        table: ``events``, ``asset_checks``, ``ticks`` or ``backfills``.
+        columns: The columns to read; None for all. Those of facets alone are read several times
+            as fast as those that need an event's body.
+        since: The first record, by sequence; or the time that no row is before. A time without a
+            zone is in UTC. Rows are in the order in which they were stored, so a time is looked
+            for in every row.
+        until: The last record, by sequence; or the time that rows are before.
+        run: The run, or the runs, whose rows to read; of ``events`` and ``asset_checks``.
+        asset: The asset, or the assets, whose rows to read; of ``events`` and ``asset_checks``.
+            A text is an asset key as Dagster's UI shows it: ``a/b``.
+        event_type: The type, or the types, of events to read; of ``events``.
+
+    Raises:
+        NotThereError: If there is no such run or asset.
+        SequenceRangeError: If a sequence is beyond the last record, or ``since`` is below the
+            horizon, from which on the history is whole.
+        ValueError: If there is no such table.
+        LmdbStoreError: If the store cannot be opened, or has no such column, event type or filter.
+    """
+    return history_of(
+        EventLog(directory, create=False),
+        table,
+        columns=columns,
+        since=since,
+        until=until,
+        run=run,
+        asset=asset,
+        event_type=event_type,
+    )
+
+
+def history_of(
+    log: EventLog,
+    table: str,
+    *,
+    columns: Sequence[str] | None = None,
+    since: int | datetime | None = None,
+    until: int | datetime | None = None,
+    run: str | Sequence[str] | None = None,
+    asset: AssetKey | str | Sequence[AssetKey | str] | None = None,
+    event_type: DagsterEventType | str | Sequence[DagsterEventType | str] | None = None,
+) -> History:
+    """The same of a store that is open."""
+    return log.history(
+        table,
+        columns=None if columns is None else list(columns),
+        since=_place(since),
+        until=_place(until),
+        runs=[run] if isinstance(run, str) else run,
+        assets=None if asset is None else asset_key_texts(_asset_keys(asset)),
+        event_types=None if event_type is None else _types(event_type),
+    )
+
+
+def _asset_keys(asset: AssetKey | str | Sequence[AssetKey | str]) -> list[AssetKey]:
+    keys = [asset] if isinstance(asset, (AssetKey, str)) else asset
+    return [AssetKey.from_user_string(key) if isinstance(key, str) else key for key in keys]
+
+
+def _types(types: DagsterEventType | str | Sequence[DagsterEventType | str]) -> list[str]:
+    if isinstance(types, (DagsterEventType, str)):
+        types = [types]
+    return [each.value if isinstance(each, DagsterEventType) else each for each in types]
+
+
+def _place(place: int | datetime | None) -> int | float | None:
+    return seconds(place) if isinstance(place, datetime) else place
