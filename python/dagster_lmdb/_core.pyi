@@ -179,13 +179,13 @@ class Document:
 
 @final
 class Compacted:
-    """What a compaction did."""
+    """What a compaction did; where it went on with one that was broken off, what both did."""
 
     #: Records that left husks.
     records: int
-    #: Bytes of their frames in the log, less those of the husks.
+    #: Bytes of frames that the log lost, husks counted.
     bytes: int
-    #: Bytes of the log's pages before and after.
+    #: Bytes of the log's pages when it began, and after it.
     log_before: int
     log_after: int
     #: First sequence from which on no event, run or instigator record is missing.
@@ -346,7 +346,8 @@ class EventLog:
         limit: int | None = None,
         ascending: bool = False,
     ) -> list[AssetEventSummary]: ...
-    def last_event_sequence(self) -> int | None: ...
+    def last_event_sequence(self) -> int | None:
+        """The last event that is not deleted; a long stretch without any is looked through once."""
 
     # History
     def history(
@@ -482,6 +483,14 @@ class EventLog:
         document was made.
         """
     def remove_documents(self, space: str, ids: Sequence[int], now: float) -> None: ...
+    def purge_documents(
+        self, space: str, name: str, term_values: Sequence[str], before: float, now: float
+    ) -> None:
+        """Removes documents with one of the values of ``name`` that it orders before a bound.
+
+        The first in the order go first, in commits of at most 500, between which other writers have
+        their turn. A call that is interrupted has removed some; the next one goes on.
+        """
     def wipe_spaces(self, spaces: Sequence[str], now: float) -> None: ...
     def delete_run(self, run_id: str, now: float) -> None:
         """Hides the run, its events, its telemetry and its slots in one commit."""
@@ -604,7 +613,7 @@ class EventLog:
         """Ends every ``wait_for_commit`` on the store, as a commit that stores nothing would."""
 
     # The store
-    def stat(self) -> dict[str, Any]:
+    def stat(self, progress: Callable[[str, int, int], None] | None = None) -> dict[str, Any]:
         """Sizes in bytes, versions, and what the store holds; costs the length of the log.
 
         ``head`` is the last record's sequence, 0 in an empty store. ``records`` maps each kind to
@@ -620,6 +629,13 @@ class EventLog:
         A call looks at a bounded number of records, and may return none before the end of the log,
         where the sequence to go on after is the one given.
         """
+    def before_last_of_run(self, run_id: str, count: int) -> int:
+        """The sequence after which the last ``count`` records of a run stand, found by its index.
+
+        That of its first record where it has fewer events; 0 for a run that is not there.
+        """
+    def head(self) -> int:
+        """The last record's sequence, 0 in an empty store."""
     def packed_json(self, sequence: int) -> str:
         """The stored event as Dagster's packed JSON."""
     def verify(self, progress: Callable[[str, int, int], None] | None = None) -> Verification:

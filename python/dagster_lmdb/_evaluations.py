@@ -89,13 +89,14 @@ class KeepsEvaluations(ReadsSchedules):
         return [_record_from(document) for document in found]
 
     def purge_asset_evaluations(self, before: float) -> None:
-        """Remove the evaluations that were first stored before a time, in one commit."""
+        """Remove the evaluations that were first stored before a time, the oldest first.
+
+        Many go in several commits, so that other writers have their turn. What a call that is
+        interrupted leaves goes with the next one.
+        """
         check.float_param(before, "before")
-        found = self._log.ordered_documents(
-            "evaluation", _CREATED, [""], before=before, values=False
-        )
-        self._log.remove_documents(
-            "evaluation", [document.id for document in found], seconds(get_current_datetime())
+        self._log.purge_documents(
+            "evaluation", _CREATED, [""], before, seconds(get_current_datetime())
         )
 
 

@@ -5,6 +5,7 @@ kept beside it and change with its events. A run is read back as the one with th
 by its terms:
 
 - ``status``, ``job``, ``snapshot``, and ``tag:KEY`` for each tag that Dagster stores
+- ``own tag``, for each tag of its own that Dagster would index it by as well without that
 - ``originless``, for a run with a label of a repository and without an origin
 - ``@created``, ``@updated``, ``@started``, ``@ended``, by which it can be bounded and ordered
 
@@ -26,7 +27,12 @@ from dagster._core.storage.dagster_run import (
     RunsFilter,
     TagBucket,
 )
-from dagster._core.storage.tags import PARTITION_NAME_TAG, REPOSITORY_LABEL_TAG, ROOT_RUN_ID_TAG
+from dagster._core.storage.tags import (
+    PARTITION_NAME_TAG,
+    POOL_TAG_PREFIX,
+    REPOSITORY_LABEL_TAG,
+    ROOT_RUN_ID_TAG,
+)
 from dagster._record import copy
 from dagster._time import datetime_from_timestamp
 
@@ -65,6 +71,8 @@ def run_terms(run: DagsterRun, created: float, updated: float) -> list[Term]:
     if run.remote_job_origin is None and REPOSITORY_LABEL_TAG in run.tags:
         # Its label does not say, as others do, that it can be queued.
         terms.append(("originless", "", 0.0))
+    indexed = (REPOSITORY_LABEL_TAG, POOL_TAG_PREFIX)
+    terms.extend(("own tag", key, 0.0) for key in run.tags if key.startswith(indexed))
     if run.job_snapshot_id:
         terms.append(("snapshot", run.job_snapshot_id, 0.0))
     terms.extend((TAG + key, value, 0.0) for key, value in run.tags_for_storage().items())

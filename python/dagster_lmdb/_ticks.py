@@ -150,7 +150,7 @@ class KeepsTicks(ReadsSchedules):
         check.inst_param(tick_data, "tick_data", TickData)
         [tick_id] = self._log.put_documents(
             "tick",
-            [(None, "", None, _terms(tick_data), tick_data)],
+            [(None, "", None, tick_terms(tick_data), tick_data)],
             "insert",
             seconds(get_current_datetime()),
         )
@@ -162,7 +162,7 @@ class KeepsTicks(ReadsSchedules):
         if possible_sequences([tick.tick_id]):
             self._log.put_documents(
                 "tick",
-                [(tick.tick_id, "", None, _terms(tick.tick_data), tick.tick_data)],
+                [(tick.tick_id, "", None, tick_terms(tick.tick_data), tick.tick_data)],
                 "update_if_present",
                 seconds(get_current_datetime()),
             )
@@ -175,7 +175,10 @@ class KeepsTicks(ReadsSchedules):
         before: float,
         tick_statuses: Sequence[TickStatus] | None = None,
     ) -> None:
-        """Remove the ticks of an instigator that are before a time, in one commit.
+        """Remove the ticks of an instigator that are before a time, the oldest first.
+
+        Many go in several commits, so that other writers have their turn. What a call that is
+        interrupted leaves goes with the next one.
 
         Args:
             origin_id (str): The instigator's origin, for ticks without a selector.
@@ -185,15 +188,12 @@ class KeepsTicks(ReadsSchedules):
         """
         check.float_param(before, "before")
         check.opt_sequence_param(tick_statuses, "tick_statuses", of_type=TickStatus)
-        found = self._log.ordered_documents(
+        self._log.purge_documents(
             "tick",
             _STATUS if tick_statuses else _OWNER,
             _values([_selector(selector_id), _origin(origin_id)], tick_statuses),
-            before=_microseconds(before),
-            values=False,
-        )
-        self._log.remove_documents(
-            "tick", [document.id for document in found], seconds(get_current_datetime())
+            _microseconds(before),
+            seconds(get_current_datetime()),
         )
 
 
@@ -217,7 +217,8 @@ def _microseconds(timestamp: float) -> float:
     return seconds(datetime_from_timestamp(timestamp))
 
 
-def _terms(tick: TickData) -> list[Term]:
+def tick_terms(tick: TickData) -> list[Term]:
+    """What a tick is found by."""
     if tick.selector_id:
         owner = _selector(tick.selector_id)
     else:

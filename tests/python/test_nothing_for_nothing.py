@@ -15,6 +15,7 @@ from dagster._core.execution.telemetry import RunTelemetryData
 from dagster._core.scheduler.instigation import InstigatorTick
 from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.storage.partition_status_cache import AssetStatusCacheValue
+from dagster._core.storage.tags import POOL_TAG_PREFIX
 from dagster._daemon.types import DaemonHeartbeat
 from dagster._time import datetime_from_timestamp
 
@@ -26,7 +27,14 @@ Act = Callable[[DagsterInstance], Any]
 
 AT = 1_700_000_000.0
 
-A_RUN = run(remote_job_origin=job_origin(), tags={"team": "a"})
+A_RUN = run(
+    remote_job_origin=job_origin(),
+    tags={
+        "team": "a",
+        ".dagster/scheduled_execution_time": "now",
+        f"{POOL_TAG_PREFIX}a_pool": "true",
+    },
+)
 RUN = A_RUN.run_id
 ASSET = AssetKey("an_asset")
 SENSOR = sensor()
@@ -165,6 +173,12 @@ AT_ONCE: dict[str, Act] = {
     ),
     "add_run_tags that it was made with": runs(lambda s: s.add_run_tags(RUN, {"team": "a"})),
     "add_run_tags that were added": runs(lambda s: s.add_run_tags(RUN, {"size": "1"})),
+    "add_run_tags hidden that it was made with": runs(
+        lambda s: s.add_run_tags(RUN, {".dagster/scheduled_execution_time": "now"})
+    ),
+    "add_run_tags hidden that Dagster indexes as well": runs(
+        lambda s: s.add_run_tags(RUN, {f"{POOL_TAG_PREFIX}a_pool": "true"})
+    ),
     "add_run_tags of none": runs(lambda s: s.add_run_tags(RUN, {})),
     "replace_job_origin of no run": runs(lambda s: s.replace_job_origin(run(), job_origin())),
     "delete_run of none": runs(lambda s: s.delete_run("nobody")),

@@ -2,6 +2,7 @@
 
 import time
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 
 import dagster as dg
 import pytest
@@ -266,6 +267,22 @@ def test_tags_of_storage_are_found_and_not_read_back(runs: LmdbRunStorage) -> No
     assert runs.get_run_ids(RunsFilter(tags={"team": "a"})) == []
     with pytest.raises(DagsterRunNotFoundError):
         runs.add_run_tags("unknown", {"a": "b"})
+
+
+def test_tags_that_only_storage_has_are_news_once(runs: LmdbRunStorage) -> None:
+    added = runs.add_run(run(remote_job_origin=job_origin()))
+    label = {REPOSITORY_LABEL_TAG: "a_repository@a_location"}
+    heads = [runs._log.head()]
+    for _ in range(2):
+        runs.add_run_tags(added.run_id, label)
+        [read] = runs.get_runs(RunsFilter(tags=label))
+        assert read.tags == label
+        heads.append(runs._log.head())
+    runs.replace_job_origin(read, job_origin("new"))
+    heads.append(runs._log.head())
+    runs.add_run_tags(added.run_id, {REPOSITORY_LABEL_TAG: "new@a_location"})
+    heads.append(runs._log.head())
+    assert [after - before for before, after in pairwise(heads)] == [1, 0, 1, 0]
 
 
 def test_an_origin_is_replaced_in_the_run_and_in_its_label(

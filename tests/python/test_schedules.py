@@ -186,6 +186,17 @@ class TestTicks:
         assert summary.instigator_type == InstigatorType.SENSOR
         assert summary.instigator_origin_id == "an_origin"
 
+    def test_many_are_purged_in_several_commits(self, schedules: LmdbScheduleStorage) -> None:
+        for number in range(1_110):
+            schedules.create_tick(tick(float(number)))
+        word = schedules._log.commit_word()
+        schedules.purge_ticks("an_origin", "a_selector", 1_100.0)
+        assert schedules._log.commit_word() - word == 3
+        left = schedules.get_ticks("an_origin", "a_selector")
+        assert [each.timestamp for each in left] == [
+            float(time) for time in range(1_109, 1_099, -1)
+        ]
+
     def test_that_were_purged_stay_gone(self, schedules: LmdbScheduleStorage) -> None:
         old, kept, new = (
             schedules.create_tick(tick(at, status))
@@ -248,6 +259,18 @@ def evaluation(
 
 
 class TestEvaluations:
+    def test_many_are_purged_in_several_commits(self, schedules: LmdbScheduleStorage) -> None:
+        keys = [dg.AssetKey(f"asset_{number}") for number in range(1_100)]
+        for day in (1, 2):
+            with freeze_time(create_datetime(2024, 1, day)):
+                evaluations = [evaluation(key) for key in keys]
+                schedules.add_auto_materialize_asset_evaluations(day, evaluations)
+        word = schedules._log.commit_word()
+        schedules.purge_asset_evaluations(create_datetime(2024, 1, 2).timestamp())
+        assert schedules._log.commit_word() - word == 3
+        assert not schedules.get_auto_materialize_evaluations_for_evaluation_id(1)
+        assert len(schedules.get_auto_materialize_evaluations_for_evaluation_id(2)) == 1_100
+
     def test_keep_their_id_and_time_when_they_are_made_again(
         self, schedules: LmdbScheduleStorage
     ) -> None:

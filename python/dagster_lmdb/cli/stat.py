@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.sizes import readable
 from dagster_lmdb.cli.store import open_store, store_arguments
 
@@ -23,7 +24,9 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def stat(directory: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show sizes, versions and row counts of the store of DIR."""
-    facts = open_store(directory, overrides).stat()
+    store = open_store(directory, overrides)
+    with progress_bar() as report:
+        facts = store.stat(report)
     if as_json:
         click.echo(json.dumps(facts, indent=2, default=str))
         return

@@ -4,19 +4,23 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::command::{Command, Reply};
-use crate::commit::{SCHEMA, apply, cached_status_key};
+use crate::command::{Command, PURGE_STEP, Purge, Reply, to_purge};
+use crate::commit::{SCHEMA, apply, apply_in_steps, cached_status_key};
 use crate::compaction::{self, Compacted, Keep};
 use crate::error::{Error, Result};
 use crate::log::husk::{Order, husk_of};
 use crate::projection::key::Key;
 use crate::projection::{Table, rows};
-use crate::query::{Reader, open_record};
+use crate::query::records::{self, KindCounts};
+use crate::query::{Reader, last_event, open_record};
 use crate::record::{Record, seal_frame};
 use crate::refold::{self, Progress, Verification};
 use crate::sequence::Sequence;
-use crate::store::{OpenOptions, Outcome, Store, Transaction};
+use crate::store::{OpenOptions, Outcome, Silence, Store, Transaction};
 use crate::value::Shape;
+
+/// Records that one snapshot looks at, so that none pins old pages for long.
+const LOOKED_AT: usize = 20_000;
 
 /// An event log on a store. Cheap to clone; good in any thread and after a fork.
 #[derive(Clone)]
@@ -49,7 +53,54 @@ impl EventLog {
     /// Removes the rows of runs whose deletion goes in steps, one commit a step. Nobody sees them; who
     /// dies here leaves the rest to the next one.
     pub fn sweep(&self, now: f64, interrupted: &dyn Fn() -> bool) -> Result<()> {
-        compaction::sweep(&self.store, now, interrupted)
+        compaction::sweep(&self.store, now, interrupted, &mut |_| Ok(()))?;
+        // What a long run leaves at the log's end is looked through here rather than by a reader.
+        self.last_event().map(drop)
+    }
+
+    /// The last event that stands. O(records after it), those of long stretches but once.
+    pub fn last_event(&self) -> Result<Option<Sequence>> {
+        let mut own = Silence::default();
+        let mut is_long = false;
+        loop {
+            let looked = self.store.read(|snapshot| {
+                let log = snapshot.trees().log;
+                let reader = Reader::new(snapshot.view(), snapshot.live_set(), log);
+                last_event(&reader, &[own, snapshot.meta().silence], LOOKED_AT)
+            })?;
+            own = looked.silence;
+            if let Some(found) = looked.found {
+                if is_long {
+                    self.remember(own);
+                }
+                return Ok(found);
+            }
+            is_long = true;
+        }
+    }
+
+    /// Keeps a stretch without events in the meta row. What cannot be kept, as on a full disk, is looked
+    /// through again by the next one who asks, so that is no failure of the question.
+    fn remember(&self, silence: Silence) {
+        let kept = self.store.write(&|| false, |transaction| {
+            let mut meta = transaction.meta().clone();
+            meta.silence = silence;
+            transaction.set_meta(meta)?;
+            Ok(Outcome::Commit(()))
+        });
+        drop(kept);
+    }
+
+    /// Removes documents in their order, [`PURGE_STEP`] a commit. Who dies here leaves the rest to the
+    /// next one.
+    pub fn purge(&self, purge: Purge, now: f64, interrupted: &dyn Fn() -> bool) -> Result<()> {
+        // Mostly there is nothing to purge, which needs no turn among the writers.
+        if self.query(|reader| Ok(to_purge(reader, &purge, 1)?.is_empty()))? {
+            return Ok(());
+        }
+        let step = PURGE_STEP;
+        let command = Command::PurgeDocuments { purge, step, now };
+        apply_in_steps(&self.store, &command, interrupted, &mut |_| Ok(()))
     }
 
     /// Runs a query on one snapshot.
@@ -147,6 +198,23 @@ impl EventLog {
                 Outcome::Commit(replaced)
             })
         })
+    }
+
+    /// Counts the records of each kind, some in each snapshot. O(log).
+    pub fn count_kinds(&self, progress: Progress<'_>) -> Result<KindCounts> {
+        let mut counts = KindCounts::new();
+        let mut at = Sequence::ZERO;
+        loop {
+            let (to, head) = self.query(|reader| {
+                let to = records::count_kinds(reader, at, LOOKED_AT, &mut counts)?;
+                Ok((to, reader.head()?))
+            })?;
+            progress("count", to.get(), head.get())?;
+            if to >= head {
+                return Ok(counts);
+            }
+            at = to;
+        }
     }
 
     /// Checks every record and compares the projections with the log's fold.

@@ -12,7 +12,7 @@ use engine_support::{
 use eventlog::command::{Command, NewEvent, Reply};
 use eventlog::error::Error;
 use eventlog::query::events::{
-    RunEvents, TypedEvents, events_after, last_event, run_event_counts, run_events, typed_events,
+    RunEvents, TypedEvents, events_after, run_event_counts, run_events, typed_events,
 };
 use eventlog::query::{Bounds, assets, checks, dynamic_partitions, partitions};
 use eventlog::record::event_type::names;
@@ -192,7 +192,7 @@ fn events_are_found_by_run_by_type_by_job_and_across_runs() {
     assert_eq!(after(0, None), [1, 2]);
     assert_eq!(after(3, None), [4, 5]);
     assert_eq!(after(0, Some(&["STEP_START", "A_TYPE_OF_LATER"])), [2, 3]);
-    assert_eq!(log.query(last_event).unwrap().map(Sequence::get), Some(5));
+    assert_eq!(log.last_event().unwrap().map(Sequence::get), Some(5));
     let mut counts = log
         .query(|reader| run_event_counts(reader, "r1", None))
         .unwrap();
@@ -440,7 +440,7 @@ fn deleting_a_runs_events_leaves_its_assets_known_and_frees_its_slots() {
     assert_eq!(known(&log), [A, B]);
     assert!(asset(&log, B).last_materialization.is_none());
     assert!(claim(&log, "pool", "r2", "s", 0).claimed);
-    assert_eq!(log.query(last_event).unwrap().map(Sequence::get), Some(2));
+    assert_eq!(log.last_event().unwrap().map(Sequence::get), Some(2));
     assert_changes_nothing(
         &log,
         &Command::DeleteRunEvents {
@@ -495,6 +495,33 @@ fn wiping_an_asset_hides_what_is_not_later_than_the_wipe() {
         },
     );
     assert_sound(&log);
+}
+
+#[test]
+fn an_asset_of_which_nothing_stands_is_wiped_as_event_by_event() {
+    let wiped = |with_later: bool| {
+        let log = new_log();
+        let mut failed = of_asset("r1", names::FAILED, A, Some("q"));
+        let facet = failed.asset.as_mut().unwrap();
+        facet.tags = vec![("dagster/partition/x", "1")];
+        let freshness = of_asset("", names::FRESHNESS, A, None);
+        let drafts = [materialized("r1", A, Some("p")), failed, freshness];
+        store(&log, &drafts);
+        store(&log, &[materialized("r1", B, Some("p"))]);
+        // What is later than the wipe keeps the events from going all at once.
+        let timestamp = if with_later { 9.0 } else { 0.0 };
+        let later = materialized("later", A, Some("q"));
+        store(&log, &[Draft { timestamp, ..later }]);
+        wipe_asset(&log, A, 4.0);
+        delete_run(&log, "later");
+        let rows = engine_support::rows(&log).into_iter();
+        rows.filter(|row| row.0.starts_with("asset_"))
+            .collect::<Vec<_>>()
+    };
+    let all_at_once = wiped(false);
+    assert_eq!(all_at_once, wiped(true));
+    // The freshness, and the other asset's event with its partition.
+    assert_eq!(all_at_once.len(), 1 + 3);
 }
 
 #[test]
@@ -567,7 +594,7 @@ fn wiping_the_log_takes_everything_but_shapes_and_sequences_go_on() {
     done(&log, &Command::Wipe { now: 1.0 });
     assert_eq!(kinds_after(&log, before), [Kind::EventLogWiped]);
     assert_eq!(engine_support::rows(&log), []);
-    assert_eq!(log.query(last_event).unwrap(), None);
+    assert_eq!(log.last_event().unwrap(), None);
     assert_changes_nothing(&log, &Command::Wipe { now: 1.0 });
     assert_eq!(store(&log, &[line("r1")]), [before + 2]);
     assert_sound(&log);

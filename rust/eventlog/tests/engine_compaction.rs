@@ -9,7 +9,7 @@ use engine_support::{
 use eventlog::command::{Command, NewDocument, Put};
 use eventlog::compaction::{Compacted, Keep};
 use eventlog::record::{Kind, Record, Space};
-use eventlog::store::{OpenOptions, Outcome, Transaction, maintenance};
+use eventlog::store::{OpenOptions, Outcome, Snapshot, Transaction, maintenance};
 use eventlog::{Error, EventLog, Sequence};
 
 const A: &str = r#"["a"]"#;
@@ -72,6 +72,29 @@ fn frames(log: &EventLog) -> Vec<(u64, Kind, u64)> {
         Ok(found)
     })
     .unwrap()
+}
+
+/// Bytes of the log's frames, and of its pages.
+fn log_bytes(log: &EventLog) -> (u64, u64) {
+    let page = log.store().info().unwrap().page_size as u64;
+    let read = |snapshot: &Snapshot<'_>| {
+        let tree = snapshot.trees().log;
+        let mut frames = 0;
+        for row in snapshot.view().range(tree, &[], &[])? {
+            frames += row?.1.len() as u64;
+        }
+        let stat = snapshot.view().stat(tree)?;
+        let pages = stat.branch_pages + stat.leaf_pages + stat.overflow_pages;
+        Ok((frames, pages as u64 * page))
+    };
+    log.store().read(read).unwrap()
+}
+
+/// Bytes of the head's frame.
+fn last_frame(log: &EventLog) -> u64 {
+    let read =
+        |reader: &eventlog::query::Reader<'_>| Ok(reader.frame(reader.head()?)?.unwrap().len());
+    log.query(read).unwrap() as u64
 }
 
 #[test]
@@ -234,6 +257,7 @@ fn a_compaction_that_was_broken_off_is_gone_on_with_by_its_own_cutoff() {
             );
         }
     }
+    let before = log_bytes(&log);
     let mut steps = 0;
     let broken = log.compact(Keep::Nothing, NOW, &mut |phase, _, _| {
         steps += u32::from(phase == "compact");
@@ -252,8 +276,11 @@ fn a_compaction_that_was_broken_off_is_gone_on_with_by_its_own_cutoff() {
     let horizon = log.store().info().unwrap().meta.whole_from;
     assert_eq!(horizon, 1201, "the horizon moves with the first step");
     assert_sound(&log);
+    assert_eq!((begun.records, begun.log_before), (500, before.1));
+    assert_eq!(begun.bytes as u64, before.0 - log_bytes(&log).0);
     // What is superseded after the pass began goes with the next one.
     put(&log, Space::Instigator, "0", 9, 9.0);
+    let before = (before.0 + last_frame(&log), before.1);
     let mut places = Vec::new();
     let compacted = log.compact(Keep::Since(8.0), NOW, &mut |phase, done, _| {
         if phase == "compact" {
@@ -262,7 +289,14 @@ fn a_compaction_that_was_broken_off_is_gone_on_with_by_its_own_cutoff() {
         Ok(())
     });
     assert!(places[0] > 500, "{places:?}");
-    assert_eq!(compacted.unwrap().records + begun.next_sequence - 1, 800);
+    // It tells of the whole pass, whoever began it.
+    let compacted = compacted.unwrap();
+    assert_eq!(compacted.records, 800);
+    assert_eq!(
+        (compacted.bytes, compacted.log_before),
+        (before.0 - log_bytes(&log).0, before.1)
+    );
+    assert!(compacted.log_after < compacted.log_before);
     assert_eq!(log.store().info().unwrap().meta.compaction, None);
     assert_sound(&log);
     assert_eq!(compact_soundly(&log, Keep::Nothing).records, 1);
@@ -357,9 +391,16 @@ fn random_log(seed: u64, dice: &mut Dice, log: &Log) {
             _ => Keep::Since(dice.below(10) as f64),
         };
         let before = (rows(log), head(log));
+        let frames_before = log_bytes(log).0 as i64;
         // A clock that is behind many of the records.
         let now = dice.below(12) as f64;
-        log.compact(keep, now, &mut |_, _, _| Ok(())).unwrap();
+        let compacted = log.compact(keep, now, &mut |_, _, _| Ok(())).unwrap();
+        let freed = frames_before - log_bytes(log).0 as i64;
+        assert_eq!(
+            compacted.bytes as i64,
+            freed.max(0),
+            "seed {seed}, round {round}"
+        );
         assert_eq!((rows(log), head(log)), before, "seed {seed}, round {round}");
         let found = engine_support::differences(log);
         assert!(found.is_empty(), "seed {seed}, round {round}: {found:#?}");

@@ -12,7 +12,7 @@ use engine_support::{
 use eventlog::EventLog;
 use eventlog::command::{Command, NewDocument, Put, Reply};
 use eventlog::compaction::Keep;
-use eventlog::query::{Bounds, Reader, assets, checks, documents, events, partitions};
+use eventlog::query::{Bounds, Reader, assets, checks, documents, events, last_event, partitions};
 use eventlog::record::event_type::names;
 use eventlog::record::{Kind, Space};
 
@@ -68,7 +68,7 @@ fn typed(event_type: &str) -> events::TypedEvents {
 fn answers(log: &EventLog) -> Vec<String> {
     log.query(|reader| {
         let mut found = vec![
-            format!("{:?}", events::last_event(reader)?),
+            format!("{:?}", last_event(reader, &[], usize::MAX)?.found),
             format!(
                 "{:?}",
                 sequences(&events::events_after(
@@ -250,7 +250,7 @@ fn a_long_run_is_hidden_in_one_commit_and_swept_in_small_ones() {
         ],
     );
     let before = head(&log);
-    assert_eq!(delete(&log, "r1", 4), Reply::Sweep);
+    assert_eq!(delete(&log, "r1", 4), Reply::More);
     assert_eq!(
         kinds_after(&log, before),
         [Kind::Document, Kind::RunEventsDeleted]
@@ -269,7 +269,7 @@ fn a_long_run_is_hidden_in_one_commit_and_swept_in_small_ones() {
     let gone = log.query(|reader| documents::by_key(reader, Space::Run, "r1"));
     assert_eq!(gone.unwrap(), None);
     let mut steps = 0;
-    while sweep(&log, 4) == Reply::Sweep {
+    while sweep(&log, 4) == Reply::More {
         steps += 1;
         assert_eq!(answers(&log), seen);
         assert_sound(&log);
@@ -291,7 +291,7 @@ fn a_run_may_come_again_while_its_first_life_is_swept() {
     let log = new_log();
     store(&log, &vec![materialized("r1", A, Some("p")); 5]);
     store(&log, &[check_planned("r1", A, "c", &["p", "q"])]);
-    assert_eq!(delete(&log, "r1", 2), Reply::Sweep);
+    assert_eq!(delete(&log, "r1", 2), Reply::More);
     sweep(&log, 2);
     let again = store(
         &log,
@@ -301,9 +301,9 @@ fn a_run_may_come_again_while_its_first_life_is_swept() {
         ],
     );
     let seen = answers(&log);
-    assert_eq!(delete(&log, "r1", 1), Reply::Sweep);
+    assert_eq!(delete(&log, "r1", 1), Reply::More);
     store(&log, &[line("r1")]);
-    while sweep(&log, 1) == Reply::Sweep {
+    while sweep(&log, 1) == Reply::More {
         assert_sound(&log);
     }
     assert_ne!(answers(&log), seen);
@@ -324,7 +324,7 @@ fn a_run_may_come_again_while_its_first_life_is_swept() {
 
 /// The last log line's sequence.
 fn head_of_lines(log: &EventLog) -> u64 {
-    log.query(events::last_event).unwrap().unwrap().get()
+    log.last_event().unwrap().unwrap().get()
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn nothing_of_a_run_is_husked_before_it_is_swept() {
         .for_each(|sequence| assert_stays(&log, *sequence));
     let first_step = head(&log);
     assert_stays(&log, first_step);
-    while sweep(&log, 3) == Reply::Sweep {}
+    while sweep(&log, 3) == Reply::More {}
     let last_step = head(&log);
     assert_stays(&log, last_step);
     assert_eq!(husk(&log, &stored), stored);
@@ -353,7 +353,7 @@ fn nothing_of_a_run_is_husked_before_it_is_swept() {
 fn a_compaction_ends_what_a_deletion_has_left() {
     let log = new_log();
     store(&log, &vec![line("r1"); 30]);
-    assert_eq!(delete(&log, "r1", 1), Reply::Sweep);
+    assert_eq!(delete(&log, "r1", 1), Reply::More);
     let compacted = log
         .compact(Keep::Nothing, 9.0, &mut |_, _, _| Ok(()))
         .unwrap();
@@ -387,7 +387,7 @@ fn what_is_hidden_is_answered_as_what_is_gone() {
                 rebuild(&log);
             }
             let seen = answers(&log);
-            while sweep(&log, 1 + dice.below(3)) == Reply::Sweep {
+            while sweep(&log, 1 + dice.below(3)) == Reply::More {
                 steps += 1;
                 for (now, before) in answers(&log).iter().zip(&seen) {
                     assert_eq!(now, before, "seed {seed}, round {round}");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use eventlog::Sequence;
-use eventlog::command::{Command, DELETION_STEP, NewDocument, Put, Reply, RunStatusEvent};
+use eventlog::command::{Command, DELETION_STEP, NewDocument, Purge, Put, Reply, RunStatusEvent};
 use eventlog::projection::times::{TimeColumn, is_timed};
 use eventlog::query::documents::{self as query, Find, StoredDocument, TimeRange};
 use eventlog::record::{Space, Term};
@@ -132,6 +132,24 @@ impl EventLog {
         let ids = ids.into_iter().map(Sequence::new).collect();
         self.execute(py, &Command::RemoveDocuments { space, ids, now })
             .map(drop)
+    }
+
+    fn purge_documents(
+        &self,
+        py: Python<'_>,
+        space: &str,
+        name: String,
+        term_values: Vec<String>,
+        before: f64,
+        now: f64,
+    ) -> PyResult<()> {
+        let purge = Purge {
+            space: parse_space(space)?,
+            name,
+            values: term_values,
+            before,
+        };
+        self.interruptible(py, |interrupted| self.engine.purge(purge, now, interrupted))
     }
 
     fn wipe_spaces(&self, py: Python<'_>, spaces: Vec<String>, now: f64) -> PyResult<()> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use eventlog::Sequence;
 use eventlog::query::Bounds;
 use eventlog::query::events::{
-    RunEvents, TypedEvents, asset_event_summaries, events_after, last_event, run_asset_partitions,
+    RunEvents, TypedEvents, asset_event_summaries, events_after, run_asset_partitions,
     run_event_counts, run_events, typed_events,
 };
 use pyo3::prelude::{PyResult, Python};
@@ -13,6 +13,7 @@ use pyo3::pymethods;
 
 use super::EventLog;
 use super::stored::PyEvent;
+use crate::errors::to_py;
 
 /// Events, and those that did not decode with the reason.
 type Events<'py> = (Vec<PyEvent<'py>>, Vec<(u64, String)>);
@@ -168,7 +169,8 @@ impl EventLog {
     }
 
     fn last_event_sequence(&self, py: Python<'_>) -> PyResult<Option<u64>> {
-        Ok(self.query(py, last_event)?.map(Sequence::get))
+        let last = py.detach(|| self.engine.last_event()).map_err(to_py)?;
+        Ok(last.map(Sequence::get))
     }
 }
 

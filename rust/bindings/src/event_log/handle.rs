@@ -100,7 +100,7 @@ impl EventLog {
     /// already, so what goes wrong from then on is no failure of the deletion: but for a signal it is
     /// left to the next deletion, or to a compaction.
     pub(super) fn delete(&self, py: Python<'_>, command: &Command, now: f64) -> PyResult<()> {
-        if self.execute(py, command)? != Reply::Sweep {
+        if self.execute(py, command)? != Reply::More {
             return Ok(());
         }
         self.interruptible(py, |interrupted| {

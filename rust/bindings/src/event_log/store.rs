@@ -47,9 +47,15 @@ pub struct Compacted {
 
 #[pymethods]
 impl EventLog {
-    fn stat<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    #[pyo3(signature = (progress=None))]
+    fn stat<'py>(
+        &self,
+        py: Python<'py>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let kinds = with_progress(py, progress, |report| self.engine.count_kinds(report))?;
         let info = py.detach(|| self.engine.store().info()).map_err(to_py)?;
-        let (head, kinds, tables) = py
+        let (head, tables) = py
             .detach(|| {
                 self.engine.store().read(|snapshot| {
                     let (view, trees) = (snapshot.view(), snapshot.trees());
@@ -59,7 +65,7 @@ impl EventLog {
                         let tree = snapshot.live_set()[table as usize];
                         tables.push((table.name(), view.stat(tree)?));
                     }
-                    Ok((reader.head()?, records::count_kinds(&reader)?, tables))
+                    Ok((reader.head()?, tables))
                 })
             })
             .map_err(to_py)?;
@@ -126,6 +132,17 @@ impl EventLog {
             )
         };
         Ok((lines.into_iter().map(line).collect(), at.get()))
+    }
+
+    fn before_last_of_run(&self, py: Python<'_>, run_id: &str, count: usize) -> PyResult<u64> {
+        let before = self.query(py, |reader| {
+            records::before_last_of_run(reader, run_id, count)
+        })?;
+        Ok(before.get())
+    }
+
+    fn head(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.query(py, |reader| reader.head())?.get())
     }
 
     fn packed_json(&self, py: Python<'_>, sequence: u64) -> PyResult<String> {

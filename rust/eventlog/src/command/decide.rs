@@ -74,6 +74,9 @@ pub fn decide(state: &Reader<'_>, command: &Command) -> Result<Decision> {
             decide_documents::add_run_tags(state, run_id, tags, *now)
         }
         Command::WipeSpaces { spaces, now } => decide_documents::wipe(state, spaces, *now),
+        Command::PurgeDocuments { purge, step, now } => {
+            decide_documents::purge(state, purge, *step, *now)
+        }
         Command::FreeSlots {
             run_id,
             step_key,

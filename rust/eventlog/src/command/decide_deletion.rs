@@ -48,7 +48,7 @@ pub(super) fn delete_run_events(
         let count = rows.take(step + 1).count();
         let in_steps = count > step;
         if in_steps {
-            reply = Reply::Sweep;
+            reply = Reply::More;
         }
         if count > 0 {
             let deleted = RunEventsDeleted {
@@ -97,7 +97,7 @@ pub(super) fn sweep(state: &Reader<'_>, step: usize, now: f64) -> Result<Decisio
         until: until.get(),
     });
     Ok(Decision {
-        reply: Reply::Sweep,
+        reply: Reply::More,
         ..Decision::of(vec![record])
     })
 }

@@ -1,6 +1,6 @@
 //! Deciding on documents, and on how runs stand.
 
-use super::{Decision, NewDocument, Put, Reply, RunStatusEvent};
+use super::{Decision, NewDocument, Purge, Put, Reply, RunStatusEvent};
 use crate::error::{Error, Result};
 use crate::projection::documents::{
     FINISHED, REPOSITORY_LABEL, SAME_TIME, advanced, is_after_making, may_have, set_tag,
@@ -15,8 +15,12 @@ use crate::record::{
 };
 use crate::sequence::Sequence;
 
-/// How the tags begin that Dagster hides from its users.
-const HIDDEN_TAG: &str = ".dagster/";
+/// How the tags begin that Dagster indexes a run by whether or not it is read back with them: the
+/// label of its repository, and its pools.
+const INDEXED_TAGS: [&str; 2] = [".dagster/repository", ".dagster/pool/"];
+
+/// Term of a run that is read back with such a tag.
+const OWN_TAG: &str = "own tag";
 
 pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], now: f64) -> Result<Decision> {
     let mut records = Vec::new();
@@ -126,6 +130,35 @@ pub(super) fn remove(
     })
 }
 
+/// Removes the documents to purge that come first; [`Reply::More`] where there may be others.
+pub(super) fn purge(state: &Reader<'_>, purge: &Purge, step: usize, now: f64) -> Result<Decision> {
+    let ids = to_purge(state, purge, step)?;
+    let removed = remove(state, purge.space, &ids, now)?;
+    Ok(Decision {
+        reply: if ids.len() == step {
+            Reply::More
+        } else {
+            Reply::Done
+        },
+        ..removed
+    })
+}
+
+/// Ids of the documents to purge that come first in their order, at most so many. O(log + ids returned),
+/// times the values.
+pub fn to_purge(state: &Reader<'_>, purge: &Purge, limit: usize) -> Result<Vec<Sequence>> {
+    let bounds = (None, Some(purge.before));
+    documents::ordered(
+        state,
+        purge.space,
+        &purge.name,
+        &purge.values,
+        bounds,
+        true,
+        Some(limit),
+    )
+}
+
 pub(super) fn gone(space: Space, id: Sequence, key: &str, created: f64, now: f64) -> Vec<u8> {
     let document = Document {
         timestamp: now,
@@ -202,17 +235,20 @@ pub(super) fn add_run_tags(
     Ok(set_run_state(run_id, id, old, new, now))
 }
 
-/// Whether a run is read back with this tag. Hidden tags among its terms may be Dagster's own (the
-/// label of its repository, its pools), which it is found by and not read back with.
+/// Whether a run is read back with this tag. Tags among its terms that Dagster indexes by itself are
+/// those of the run only where another term says so.
 fn has_tag(row: &DocumentRow, state: &RunState, tag: &(String, String)) -> bool {
     let (key, value) = tag;
     if let Some((_, now)) = state.tags.iter().find(|(known, _)| known == key) {
         return now == value;
     }
-    !key.starts_with(HIDDEN_TAG)
-        && row.terms.iter().any(|term| {
-            term.name.strip_prefix("tag:") == Some(key.as_str()) && term.value == *value
-        })
+    let has = |name: &str, value: &str| {
+        row.terms
+            .iter()
+            .any(|term| term.name == name && term.value == value)
+    };
+    let is_indexed = INDEXED_TAGS.iter().any(|begin| key.starts_with(begin));
+    has(&format!("tag:{key}"), value) && (!is_indexed || has(OWN_TAG, key))
 }
 
 fn set_run_state(run_id: &str, id: Sequence, old: RunState, new: RunState, now: f64) -> Decision {

@@ -16,9 +16,13 @@ use crate::sequence::Sequence;
 use crate::value::Shape;
 
 pub use decide::decide;
+pub use decide_documents::to_purge;
 
 /// Events of a deleted run whose rows go in one commit: milliseconds in which other writers wait.
 pub const DELETION_STEP: usize = 1_000;
+
+/// Documents that a purge removes in one commit: milliseconds in which other writers wait.
+pub const PURGE_STEP: usize = 500;
 
 /// What a caller wants. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,6 +116,8 @@ pub enum Command {
     },
     /// Removes all documents of spaces.
     WipeSpaces { spaces: Vec<Space>, now: f64 },
+    /// Removes the first `step` of the documents to purge.
+    PurgeDocuments { purge: Purge, step: usize, now: f64 },
 }
 
 /// What a put does where the document is there already, or is not.
@@ -144,6 +150,17 @@ pub struct NewDocument {
     pub terms: Vec<Term>,
     #[serde(with = "serde_bytes")]
     pub body: Vec<u8>,
+}
+
+/// Documents to remove: those that have a term of this name with one of the values, and that are
+/// ordered by it before a bound.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Purge {
+    pub space: Space,
+    pub name: String,
+    pub values: Vec<String>,
+    /// Excluded.
+    pub before: f64,
 }
 
 /// A status event of a run.
@@ -181,8 +198,8 @@ pub enum Reply {
     Claim(Claim),
     /// Ids of the documents, in their order.
     Documents(Vec<Sequence>),
-    /// Rows of deleted runs are left to sweep.
-    Sweep,
+    /// A step is done, and more may be left: rows of deleted runs, documents to purge.
+    More,
 }
 
 /// Where a step stands in a pool. None where it is not in the pool's queue.

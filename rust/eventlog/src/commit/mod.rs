@@ -2,9 +2,11 @@
 
 mod apply;
 mod redo;
+mod steps;
 
 pub use apply::apply;
 pub(crate) use apply::cached_status_key;
+pub use steps::apply_in_steps;
 
 use crate::projection::{FOLD_VERSION, TABLES};
 use crate::store::Schema;

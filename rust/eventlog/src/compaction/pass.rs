@@ -30,12 +30,12 @@ pub enum Keep {
     Since(f64),
 }
 
-/// What a compaction did.
+/// What a compaction did; one that went on with a pass that was broken off tells of all of that pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Compacted {
     /// Records that left husks.
     pub records: u64,
-    /// Bytes of their frames, less those of the husks.
+    /// Bytes of frames that the log lost, husks counted: their own, and those they were merged with.
     pub bytes: u64,
     /// Bytes of the log's pages before and after.
     pub log_before: u64,
@@ -60,37 +60,25 @@ pub fn compact(store: &Store, keep: Keep, now: f64, progress: Progress<'_>) -> R
     let _alone = alone(directory, COMPACTION, || Error::MaintenanceRunning {
         path: directory.to_owned(),
     })?;
-    sweep(store, now, &|| false)?;
+    sweep(store, now, &|| false, &mut |events| {
+        progress("sweep", events, 0)
+    })?;
     set_meta(store, |meta| meta.rebuild.take().is_some())?;
-    let log_before = log_bytes(store)?;
-    let mut freed = Freed::default();
+    let mut done = Vec::new();
     if let Some(begun) = store.read(|snapshot| Ok(snapshot.meta().compaction.clone()))? {
-        freed.add(run(store, begun, progress)?);
+        done.push(run(store, begun, progress)?);
     }
     let begun = begin(store, keep, now, progress)?;
-    freed.add(run(store, begun, progress)?);
+    done.push(run(store, begun, progress)?);
     let meta = store.read(|snapshot| Ok(snapshot.meta().clone()))?;
     Ok(Compacted {
-        records: freed.records,
-        bytes: freed.bytes,
-        log_before,
+        records: done.iter().map(|pass| pass.records).sum(),
+        bytes: done.iter().map(|pass| pass.bytes).sum::<i64>().max(0) as u64,
+        log_before: done[0].log_before,
         log_after: log_bytes(store)?,
         whole_from: Sequence::new(meta.whole_from.max(1)),
         registers_from: Sequence::new(meta.registers_from.max(1)),
     })
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Freed {
-    records: u64,
-    bytes: u64,
-}
-
-impl Freed {
-    fn add(&mut self, other: Self) {
-        self.records += other.records;
-        self.bytes += other.bytes;
-    }
 }
 
 fn log_bytes(store: &Store) -> Result<u64> {
@@ -131,6 +119,9 @@ fn begin(store: &Store, keep: Keep, now: f64, progress: Progress<'_>) -> Result<
         whole: whole.get(),
         registers: head.get(),
         next_sequence: 1,
+        records: 0,
+        bytes: 0,
+        log_before: log_bytes(store)?,
     })
 }
 
@@ -167,10 +158,11 @@ fn walk(
     Ok(())
 }
 
-fn run(store: &Store, begun: Compaction, progress: Progress<'_>) -> Result<Freed> {
+/// Goes through the log from where a pass is to its end; returns it as it stands then.
+fn run(store: &Store, mut pass: Compaction, progress: Progress<'_>) -> Result<Compaction> {
     let cutoffs = Cutoffs {
-        whole: Sequence::new(begun.whole),
-        registers: Sequence::new(begun.registers),
+        whole: Sequence::new(pass.whole),
+        registers: Sequence::new(pass.registers),
     };
     let mut survey = Survey::new(cutoffs);
     walk(
@@ -184,27 +176,25 @@ fn run(store: &Store, begun: Compaction, progress: Progress<'_>) -> Result<Freed
             Ok(true)
         },
     )?;
-    let mut freed = Freed::default();
-    let mut at = Sequence::new(begun.next_sequence - 1);
+    let mut at = Sequence::new(pass.next_sequence - 1);
     while at < cutoffs.registers {
         let (found, to) = store.read(|snapshot| candidates(snapshot, &survey, at, cutoffs))?;
         if !found.is_empty() {
-            let place = Compaction {
-                next_sequence: to.next().get(),
-                ..begun.clone()
-            };
             let began = Instant::now();
-            let step = store.write(&|| false, |transaction| {
-                replace(transaction, &found, &place)
+            let so_far = Compaction {
+                next_sequence: to.next().get(),
+                ..pass
+            };
+            pass = store.write(&|| false, |transaction| {
+                replace(transaction, &found, so_far)
             })?;
-            freed.add(step);
             give_way(began);
         }
         at = to;
         progress("compact", at.get(), cutoffs.registers.get())?;
     }
     set_meta(store, |meta| meta.compaction.take().is_some())?;
-    Ok(freed)
+    Ok(pass)
 }
 
 /// Changes the meta row, where `change` says that it did.
@@ -244,19 +234,16 @@ fn candidates(
     Ok((found, at))
 }
 
-/// Replaces records by husks; what each leaves behind is read in the transaction itself.
+/// Replaces records by husks; what each leaves behind is read in the transaction itself. Commits the
+/// pass as it stands with them, and returns it.
 fn replace(
     transaction: &mut Transaction<'_>,
     found: &[Sequence],
-    place: &Compaction,
-) -> Result<Outcome<Freed>> {
+    mut pass: Compaction,
+) -> Result<Outcome<Compaction>> {
     let log = transaction.trees().log;
-    let mut freed = Freed::default();
     let (mut empty, mut speaking) = (Vec::new(), Vec::new());
-    let mut meta = Meta {
-        compaction: Some(place.clone()),
-        ..transaction.meta().clone()
-    };
+    let mut meta = transaction.meta().clone();
     let reader = Reader::new(transaction.view(), transaction.live_set(), log);
     for sequence in found {
         let Some(frame) = reader.frame(*sequence)? else {
@@ -266,27 +253,25 @@ fn replace(
         let Some(husk) = husk_of(&reader, *sequence, &record, Order::Ascending)? else {
             continue;
         };
-        freed.records += 1;
-        freed.bytes += frame.len() as u64;
+        pass.records += 1;
         if is_register(&record) {
-            meta.registers_from = meta.registers_from.max(place.registers + 1);
+            meta.registers_from = meta.registers_from.max(pass.registers + 1);
         } else {
-            meta.whole_from = meta.whole_from.max(place.whole + 1);
+            meta.whole_from = meta.whole_from.max(pass.whole + 1);
         }
         if husk.is_empty() {
             empty.push(*sequence);
         } else {
-            let frame = seal_frame(&Record::Husk(husk).encode());
-            freed.bytes = freed.bytes.saturating_sub(frame.len() as u64);
-            speaking.push((*sequence, frame));
+            speaking.push((*sequence, seal_frame(&Record::Husk(husk).encode())));
         }
     }
     for (sequence, frame) in &speaking {
-        transaction.put(log, &sequence.to_key(), frame)?;
+        pass.bytes += ranges::put(transaction, *sequence, frame)?;
     }
-    ranges::put_empty(transaction, &empty)?;
+    pass.bytes += ranges::put_empty(transaction, &empty)?;
+    meta.compaction = Some(pass.clone());
     transaction.set_meta(meta)?;
-    Ok(Outcome::Commit(freed))
+    Ok(Outcome::Commit(pass))
 }
 
 fn reader<'t>(snapshot: &Snapshot<'t>) -> Reader<'t> {

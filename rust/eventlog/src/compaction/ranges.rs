@@ -8,13 +8,14 @@ use crate::sequence::Sequence;
 use crate::store::Transaction;
 
 /// Puts husks that say nothing in the place of these records, which ascend, each merged with the
-/// empty husks beside it.
-pub fn put_empty(transaction: &mut Transaction<'_>, sequences: &[Sequence]) -> Result<()> {
+/// empty husks beside it. Returns by how many bytes of frames the log shrank.
+pub fn put_empty(transaction: &mut Transaction<'_>, sequences: &[Sequence]) -> Result<i64> {
+    let mut freed = 0;
     let mut rest = sequences.iter().copied().peekable();
     while let Some(first) = rest.next() {
         let begin = match empty_before(transaction, first)? {
             Some((key, begin)) => {
-                remove(transaction, key)?;
+                freed += remove(transaction, key)?;
                 begin
             }
             None => first,
@@ -22,10 +23,10 @@ pub fn put_empty(transaction: &mut Transaction<'_>, sequences: &[Sequence]) -> R
         let mut end = first;
         loop {
             if rest.next_if_eq(&end.next()).is_some() {
-                remove(transaction, end)?;
+                freed += remove(transaction, end)?;
                 end = end.next();
             } else if let Some(key) = empty_after(transaction, end)? {
-                remove(transaction, end)?;
+                freed += remove(transaction, end)?;
                 end = key;
             } else {
                 break;
@@ -35,20 +36,32 @@ pub fn put_empty(transaction: &mut Transaction<'_>, sequences: &[Sequence]) -> R
             also_before: end.get() - begin.get(),
             ..Husk::default()
         };
-        let log = transaction.trees().log;
-        transaction.put(
-            log,
-            &end.to_key(),
-            &seal_frame(&Record::Husk(husk).encode()),
-        )?;
+        let frame = seal_frame(&Record::Husk(husk).encode());
+        freed += put(transaction, end, &frame)?;
     }
-    Ok(())
+    Ok(freed)
 }
 
-fn remove(transaction: &mut Transaction<'_>, sequence: Sequence) -> Result<()> {
+/// Puts a frame in the place of another; returns by how many bytes the log shrank.
+pub fn put(transaction: &mut Transaction<'_>, sequence: Sequence, frame: &[u8]) -> Result<i64> {
     let log = transaction.trees().log;
+    let freed = frame_bytes(transaction, sequence)? - frame.len() as i64;
+    transaction.put(log, &sequence.to_key(), frame)?;
+    Ok(freed)
+}
+
+/// Removes a frame; returns its bytes.
+fn remove(transaction: &mut Transaction<'_>, sequence: Sequence) -> Result<i64> {
+    let log = transaction.trees().log;
+    let freed = frame_bytes(transaction, sequence)?;
     transaction.delete(log, &sequence.to_key())?;
-    Ok(())
+    Ok(freed)
+}
+
+fn frame_bytes(transaction: &Transaction<'_>, sequence: Sequence) -> Result<i64> {
+    let log = transaction.trees().log;
+    let frame = transaction.view().get(log, &sequence.to_key())?;
+    Ok(frame.map_or(0, <[u8]>::len) as i64)
 }
 
 /// Key and first sequence of the empty husk that ends right before a sequence.

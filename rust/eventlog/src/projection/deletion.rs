@@ -4,7 +4,7 @@
 //! same rows whether the records it covers are still in the log or husked.
 
 use super::key::{Key, asset_event, check, partition};
-use super::rows::{Asset, AssetEvent, DeletedRun};
+use super::rows::{self, Asset, AssetEvent, DeletedRun};
 use super::{Table, Target, assets, checks, events};
 use crate::error::Result;
 use crate::record::event_type::{STATUS_CHANGES, TypeCode, names};
@@ -177,16 +177,24 @@ pub(super) fn wipe_asset(target: &mut Target<'_, '_>, wiped: &AssetWiped) -> Res
     );
     asset.known = wiped.still_known;
     target.put_row(Table::Assets, &key, &asset)?;
-    for key in target.keys(Table::AssetEvents, &Key::new().number(asset.number))? {
-        let (code, sequence) = (TypeCode(key[8]), Sequence::from_key_end(&key));
+    let mut hidden = Vec::new();
+    let mut all_are_hidden = true;
+    for row in target.prefix(Table::AssetEvents, &Key::new().number(asset.number))? {
+        let (key, value) = row?;
+        let code = TypeCode(key[8]);
         if code.name().is_none() && code != TypeCode::OTHER {
             continue;
         }
-        let own = assets::event_key(asset.number, code, sequence);
-        let Some(row) = target.row::<AssetEvent>(Table::AssetEvents, &own)? else {
-            continue;
-        };
-        if row.timestamp <= wiped.timestamp {
+        if rows::read::<AssetEvent>(value)?.timestamp <= wiped.timestamp {
+            hidden.push((code, Sequence::from_key_end(key)));
+        } else {
+            all_are_hidden = false;
+        }
+    }
+    if all_are_hidden {
+        remove_events(target, asset.number)?;
+    } else {
+        for (code, sequence) in hidden {
             hide_event(target, asset.number, code, sequence)?;
         }
     }
@@ -194,6 +202,21 @@ pub(super) fn wipe_asset(target: &mut Target<'_, '_>, wiped: &AssetWiped) -> Res
         for key in target.keys(Table::Checks, &Key::new().number(number))? {
             target.delete(Table::Checks, &key)?;
         }
+    }
+    Ok(())
+}
+
+/// Takes all events out of their asset's tables, but for what survives a wipe. As [`hide_event`] of
+/// each, in a fraction of the time: nothing is left to recompute "latest" from.
+fn remove_events(target: &mut Target<'_, '_>, asset: u64) -> Result<()> {
+    let of_asset = Key::new().number(asset);
+    for key in target.keys(Table::AssetEvents, &of_asset)? {
+        if TypeCode(key[8]) != asset_event::FRESHNESS {
+            target.delete(Table::AssetEvents, &key)?;
+        }
+    }
+    for key in target.keys(Table::AssetPartitions, &of_asset)? {
+        target.delete(Table::AssetPartitions, &key)?;
     }
     Ok(())
 }

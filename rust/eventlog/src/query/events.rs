@@ -386,23 +386,6 @@ pub fn events_after(
     Ok(found)
 }
 
-/// The last event that is not deleted.
-pub fn last_event(reader: &Reader<'_>) -> Result<Option<Sequence>> {
-    let mut runs = HashMap::new();
-    let mut cursor = reader.log_cursor()?;
-    let mut row = cursor.last()?;
-    while let Some((key, frame)) = row {
-        let sequence = Sequence::from_key_end(key);
-        if let Record::Event(event) = open_record(sequence, frame)?
-            && is_live(reader, &mut runs, sequence, &event)?
-        {
-            return Ok(Some(sequence));
-        }
-        row = cursor.previous()?;
-    }
-    Ok(None)
-}
-
 /// Whether a frame holds an event; damaged frames count, so that reading them says so.
 fn is_event(frame: &[u8]) -> bool {
     open_frame(frame).map_or(true, |frame| {

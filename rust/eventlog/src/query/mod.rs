@@ -9,6 +9,7 @@ pub mod documents;
 pub mod dynamic_partitions;
 pub mod events;
 mod hidden;
+mod last_event;
 mod merge;
 pub mod partitions;
 pub mod pools;
@@ -17,5 +18,6 @@ pub mod records;
 
 pub use events::StoredEvent;
 pub use hidden::{Hidden, Visible};
+pub use last_event::{Looked, last_event};
 pub use merge::Merge;
 pub use reader::{Bounds, Reader, open_record};

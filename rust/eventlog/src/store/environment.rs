@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::gate::Trees;
 use super::lmdb::{Environment, EnvironmentOptions, LmdbError, Tree};
-use super::meta::{self, Durability, FORMAT, Meta};
+use super::meta::{self, Durability, FORMAT, Meta, Silence};
 use super::open::Schema;
 use super::os;
 use super::refusal::{failed, refused};
@@ -233,6 +233,7 @@ fn new_meta(
         whole_from: 0,
         registers_from: 0,
         compaction: None,
+        silence: Silence::default(),
     })
 }
 

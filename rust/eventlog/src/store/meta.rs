@@ -49,6 +49,29 @@ pub struct Compaction {
     pub registers: u64,
     /// The next sequence that it looks at.
     pub next_sequence: u64,
+    /// Records that it has replaced by husks.
+    #[serde(default)]
+    pub records: u64,
+    /// Bytes of the frames that it took from the log, less those that it put there.
+    #[serde(default)]
+    pub bytes: i64,
+    /// Bytes of the log's pages when it began.
+    #[serde(default)]
+    pub log_before: u64,
+}
+
+/// Sequences among which no event stands, nor ever will: those after one, up to another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    pub after: u64,
+    pub until: u64,
+}
+
+impl Silence {
+    /// Whether a sequence is among them.
+    pub fn contains(self, sequence: u64) -> bool {
+        self.after < sequence && sequence <= self.until
+    }
 }
 
 /// What a store says about itself.
@@ -85,6 +108,9 @@ pub struct Meta {
     /// The compaction under way.
     #[serde(default)]
     pub compaction: Option<Compaction>,
+    /// A stretch of the log without events, so that nobody looks for one there again.
+    #[serde(default)]
+    pub silence: Silence,
 }
 
 /// The one field that every format has.

@@ -25,7 +25,7 @@ mod store;
 mod transaction;
 
 pub use gate::Trees;
-pub use meta::{Compaction, Durability, FORMAT, Meta, Rebuild};
+pub use meta::{Compaction, Durability, FORMAT, Meta, Rebuild, Silence};
 pub use open::{OpenOptions, Schema};
 pub use store::{Store, StoreInfo};
 pub use transaction::{Outcome, Snapshot, Transaction};

@@ -1,6 +1,6 @@
 //! Random commands, for properties that hold of any log.
 
-use eventlog::command::{Command, NewDocument, Put, RunStatusEvent};
+use eventlog::command::{Command, NewDocument, Purge, Put, RunStatusEvent};
 use eventlog::projection::Table;
 use eventlog::projection::key::document as document_keys;
 use eventlog::record::event_type::names;
@@ -204,6 +204,16 @@ fn random_document_command(log: &EventLog, dice: &mut Dice) {
         },
         4 if dice.below(4) == 0 => Command::WipeSpaces {
             spaces: vec![Space::Run, Space::Snapshot],
+            now,
+        },
+        5 if dice.below(2) == 0 => Command::PurgeDocuments {
+            purge: Purge {
+                space: Space::Tick,
+                name: "status".into(),
+                values: vec!["STARTED".into()],
+                before: 1.0,
+            },
+            step: 1 + dice.below(3),
             now,
         },
         5 | 6 => Command::RemoveDocuments {
