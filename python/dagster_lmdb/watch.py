@@ -123,6 +123,8 @@ class _Follower:
         self.watches: Sequence[_Watch] = ()
         self._store_id = store_id
         self._log = log
+        # What was last wrong with each run that cannot be read.
+        self._trouble: dict[str, str] = {}
         self._thread = threading.Thread(
             target=self._follow, name="dagster-lmdb-event-watch", daemon=True
         )
@@ -154,7 +156,7 @@ class _Follower:
                 if not self._round():
                     self._log.wait_for_commit(seen, _SAFETY_TIMEOUT)
                 trouble = ""
-            except Exception as error:
+            except BaseException as error:
                 if trouble != str(error):
                     _LOG.exception("The watch on events goes on after an error of the store.")
                 trouble = str(error)
@@ -175,8 +177,23 @@ class _Follower:
         together: dict[tuple[str, int | None, int], list[_Watch]] = defaultdict(list)
         for watch in self.watches:
             together[watch.place].append(watch)
-        more = [self._give_page(*place, watches) for place, watches in together.items()]
+        more = [self._try_page(*place, watches) for place, watches in together.items()]
         return any(more)
+
+    def _try_page(
+        self, run_id: str, after: int | None, offset: int, watches: Sequence[_Watch]
+    ) -> bool:
+        """As ``_give_page``; a run that cannot be read does not keep others from being given."""
+        try:
+            more = self._give_page(run_id, after, offset, watches)
+        # A panic of the engine is no Exception.
+        except BaseException as error:
+            if self._trouble.get(run_id) != str(error):
+                _LOG.exception("The watch on run %s goes on after an error of the store.", run_id)
+            self._trouble[run_id] = str(error)
+            return False
+        self._trouble.pop(run_id, None)
+        return more
 
     def _give_page(
         self, run_id: str, after: int | None, offset: int, watches: Sequence[_Watch]

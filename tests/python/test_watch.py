@@ -16,6 +16,7 @@ from dagster._core.utils import make_new_run_id
 
 from dagster_lmdb import LmdbEventLogStorage, watch
 from dagster_lmdb.watch import Watcher
+from engine.tamper import flip_bit
 from python.entries import log_line, store_a_stranger
 
 PATIENCE = 5.0
@@ -263,6 +264,7 @@ STORE_ELSEWHERE = """
 import sys, time
 sys.path.append(sys.argv[3])
 from dagster_lmdb import LmdbEventLogStorage
+from engine.tamper import flip_bit
 from python.entries import log_line, store_a_stranger
 storage = LmdbEventLogStorage(sys.argv[1])
 storage.get_maximum_record_id()
@@ -303,6 +305,29 @@ def test_an_event_that_cannot_be_decoded_is_passed_over_with_a_warning(
     assert partitions == ["a", "c"]
     warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert len(warnings) == 1
+
+
+def test_a_run_that_cannot_be_read_keeps_no_other_from_being_watched(
+    storage: LmdbEventLogStorage,
+    base_dir: Path,
+    run_id: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store(storage, run_id, "q" * 64)
+    storage.dispose()
+    flip_bit(base_dir, b"q" * 64)
+    damaged, seen = Seen(), Seen()
+    storage.watch(run_id, None, damaged)
+    sound = make_new_run_id()
+    storage.watch(sound, None, seen)
+    store(storage, sound, "one")
+    seen.await_messages("one")
+    store(storage, sound, "two")
+    seen.await_messages("one", "two")
+    assert damaged.messages == []
+    told = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert len(told) == 1, "not in each round"
+    assert run_id in told[0].getMessage()
 
 
 def in_child(act: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dagster_lmdb.errors import (
     DamagedStoreError,
     UndecodableEventError,
 )
+from engine.children import fork, join
 from engine.errors.covering import messages, of
 from engine.events import line, materialization
 from engine.tamper import BODY, change_event, flip_bit, tree
@@ -65,6 +67,42 @@ def test_a_row_that_does_not_decode_is_damage_that_a_rebuild_mends(
     storage._log.rebuild()
     assert len(storage.get_asset_records()) == 1
     assert storage._log.verify().differences == []
+
+
+@of(DamagedStoreError)
+def test_a_page_of_zeros_is_damage_wherever_it_is(
+    storage: LmdbEventLogStorage, directory: Path
+) -> None:
+    storage.store_event_batch([line("run", str(number) * 100) for number in range(200)])
+    storage.store_event_batch([materialization("run", f"asset_{n}") for n in range(50)])
+    storage.dispose()
+    (directory / "journal").unlink()
+    whole = (directory / "data.mdb").read_bytes()
+    found: list[int] = []
+
+    def read() -> None:
+        is_damaged = False
+        reads: list[Callable[[EventLog], object]] = [
+            lambda log: log.run_events("run"),
+            lambda log: log.events_after(0),
+            lambda log: log.verify(),
+        ]
+        for each in reads:
+            try:
+                each(EventLog(directory))
+            except (DamagedStoreError, DamagedRecordError):
+                is_damaged = True
+        os._exit(3 if is_damaged else 0)
+
+    for page in range(2, len(whole) // 4096):
+        damaged = bytearray(whole)
+        damaged[page * 4096 : (page + 1) * 4096] = bytes(4096)
+        (directory / "data.mdb").write_bytes(damaged)
+        found.append(join(fork(read)))
+    assert set(found) == {0, 3}, "an error of the store, or a page that is not in use"
+    assert found.count(3) > len(found) // 2
+    (directory / "data.mdb").write_bytes(whole)
+    assert len(messages(storage)) == 250
 
 
 @of(DamagedRecordError)

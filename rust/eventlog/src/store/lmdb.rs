@@ -544,6 +544,10 @@ impl<'t> Cursor<'t> {
             ffi::MDB_NOTFOUND => Ok(None),
             code => {
                 check("mdb_cursor_get", code)?;
+                if key.mv_size == 0 {
+                    // LMDB takes no empty key: this page is not what it wrote.
+                    check("mdb_cursor_get", ffi::MDB_CORRUPTED)?;
+                }
                 // SAFETY: LMDB's pointers stay valid while the transaction lives unchanged: for 't.
                 Ok(Some(unsafe { (bytes_of(&key), bytes_of(&value)) }))
             }

@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::lmdb::{Tree, View};
+use super::refusal::failed;
 use crate::error::{Error, Result};
 
 /// The format that this release writes, and the newest it reads.
@@ -142,7 +143,8 @@ impl Meta {
 
     /// Reads the row; none in an environment that is not a store, or not yet.
     pub(super) fn load(path: &Path, view: &View<'_>, tree: Tree) -> Result<Option<Self>> {
-        view.get(tree, KEY)?
+        view.get(tree, KEY)
+            .map_err(|error| failed(path, None, error))?
             .map(|bytes| Self::decode(path, bytes))
             .transpose()
     }
