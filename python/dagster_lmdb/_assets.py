@@ -141,6 +141,8 @@ class KnowsAssets(ReadsEventLog):
     ) -> Sequence[Mapping[str, str]]:
         """Get the indexed tags of an asset's events, one mapping an event that has any.
 
+        Cost: the asset's events that have tags, without decoding one; of one event with its id.
+
         Args:
             asset_key (AssetKey): The asset.
             filter_tags (Optional[Mapping[str, str]]): Keep events with all of these tags.

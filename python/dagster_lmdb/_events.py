@@ -183,6 +183,8 @@ class QueriesEvents(ReadsEventLog):
     ) -> Sequence[RunStepKeyStatsSnapshot]:
         """Get per-step stats for a run.
 
+        Cost: the run's events of the types that count; those of other steps are not decoded.
+
         Args:
             run_id (str): The id of the run.
             step_keys (Optional[Sequence[str]]): The steps to report; None or none for all.
@@ -205,7 +207,7 @@ class QueriesEvents(ReadsEventLog):
     ) -> Mapping[AssetKey, Set[str | None]]:
         """Get the distinct asset partitions targeted by a run's asset events.
 
-        Cost: the distinct pairs, without decoding an event.
+        Cost: the run's events of these types that have an asset, without decoding one.
         """
         check.str_param(run_id, "run_id")
         partitions: dict[AssetKey, set[str | None]] = {}
@@ -272,7 +274,8 @@ class QueriesEvents(ReadsEventLog):
     ) -> Sequence[EventLogRecord]:
         """Get event records of one type, ordered by storage id, also where times bound them.
 
-        A record that cannot be decoded is left out with a warning.
+        A record that cannot be decoded is left out with a warning. Cost: the records returned, and
+        those passed over since they are not within ``after_timestamp`` and ``before_timestamp``.
 
         Args:
             event_records_filter (EventRecordsFilter): What to keep. Events before the last wipe of
