@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::command::{Command, PURGE_STEP, Purge, Reply, to_purge};
-use crate::commit::{SCHEMA, apply, apply_in_steps, cached_status_key};
+use crate::commit::{SCHEMA, Submitted, apply_in_steps, cached_status_key};
 use crate::compaction::{self, Compacted, Keep};
 use crate::error::{Error, Result};
 use crate::log::husk::{Order, husk_of};
@@ -41,13 +41,13 @@ impl EventLog {
         &self.store
     }
 
-    /// Decides a command and commits its records: all or none, durable on return.
+    /// Decides a command and commits its records: all or none, durable on return. Where several writers
+    /// come at once, one of them commits for all.
     ///
     /// `interrupted` is asked while waiting for the writer lock; true ends the wait with
     /// [`Error::Interrupted`].
     pub fn execute(&self, command: &Command, interrupted: &dyn Fn() -> bool) -> Result<Reply> {
-        self.store
-            .write(interrupted, |transaction| apply(transaction, command))
+        self.store.submit(interrupted, &Submitted(command))
     }
 
     /// Removes the rows of runs whose deletion goes in steps, one commit a step. Nobody sees them; who

@@ -10,7 +10,7 @@ use eventlog::error::Error;
 use eventlog::store::{OpenOptions, Outcome, Store};
 use store_support::{
     Player, append, creating, get, listen, never, new_store, new_store_with, player, put, role,
-    rows, shim, tell,
+    rows, shim, submit, tell,
 };
 
 fn open(directory: &Path) -> Store {
@@ -172,9 +172,29 @@ fn a_full_disk_stores_whole_or_nothing_and_writing_goes_on_when_there_is_room() 
         // A new store finds no room, and says so.
         let error = Store::open(&directory.join("new"), &store_support::SCHEMA, &creating());
         assert!(matches!(error.map(|_| ()), Err(Error::DiskFull { .. })));
+        // Without room for slots, each writer commits by itself.
+        store.close();
+        let queue = fs::File::options()
+            .write(true)
+            .open(path.join("queue"))
+            .unwrap();
+        queue.set_len(4096).unwrap();
+        drop(queue);
+        let file = fs::File::options().append(true).open(&filler).unwrap();
+        while (&file).write_all(&[1; 4096]).is_ok() {}
+        drop(file);
+        let opened = open(&path);
+        assert_eq!(fs::metadata(path.join("queue")).unwrap().len(), 4096);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| (0..20).for_each(|_| drop(submit(&opened, b"small"))));
+            }
+        });
+        let stored = rows(&opened).unwrap().len() as u64;
+        drop(opened);
         fs::remove_file(filler).unwrap();
         let next = append(&store, &[0; 30_000]).unwrap();
-        assert_eq!(next, stored.max(1) + 1);
+        assert_eq!(next, stored + 1);
         open(&directory.join("new"));
         return tell("done");
     }

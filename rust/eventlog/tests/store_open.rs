@@ -14,6 +14,23 @@ use store_support::{
     refusal, role, rows, shim, tell,
 };
 
+#[test]
+fn a_queue_file_of_an_older_release_is_made_anew_where_nobody_has_it_open() {
+    let (directory, store) = new_store();
+    put(&store, b"key", b"value").unwrap();
+    store.close();
+    let path = directory.path().join("queue");
+    let length = fs::metadata(&path).unwrap().len();
+    let queue = FileOptions::new().write(true).open(&path).unwrap();
+    queue.set_len(64 << 10).unwrap();
+    queue.write_all_at(&[1], 8).unwrap();
+    assert_eq!(get(&store, b"key").unwrap().as_deref(), Some(&b"value"[..]));
+    let found = fs::read(&path).unwrap();
+    assert_eq!(found.len() as u64, length);
+    assert_eq!(found[8], 2);
+    put(&store, b"key", b"next").unwrap();
+}
+
 /// Opens the directory of the role, and tells how that went.
 fn tell_opening(directory: &Path, options: &OpenOptions) {
     match Store::open(directory, &store_support::SCHEMA, options) {
@@ -280,6 +297,8 @@ fn a_store_of_another_version_is_refused_at_opening_and_in_mid_life() {
         fold_version: 4,
         tables: &["runs", "tags", "assets"],
         redo: |_, _| Ok(()),
+        serve: |_, _, _| Ok(eventlog::store::Served::Alone),
+        dialect: 2,
     };
     let (directory, store) = new_store();
     let open = |schema| Store::open(directory.path(), schema, &OpenOptions::default());

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use eventlog::store::{Durability, OpenOptions, Outcome, Store};
 use store_support::{
-    Player, SCHEMA, append, creating, never, new_store, player, put, role, rows, shim,
+    Player, SCHEMA, append, creating, never, new_store, player, put, put_together, role, rows, shim,
 };
 use tempfile::TempDir;
 
@@ -192,6 +192,20 @@ impl Writer {
         };
         let value: Vec<u8> = (0..length).map(|_| self.draw.below(256) as u8).collect();
         match self.draw.below(60) {
+            // Several writers at once, one of which commits for all.
+            58.. => {
+                let mut rows = BTreeMap::from([(key, value)]);
+                for _ in 0..self.draw.below(5) {
+                    let key = format!("{:04}", self.draw.below(300)).into_bytes();
+                    rows.insert(key, vec![self.draw.below(256) as u8; 400]);
+                }
+                let rows: Vec<_> = rows
+                    .into_iter()
+                    .map(|(key, value)| (key, value[..value.len().min(4_000)].to_vec()))
+                    .collect();
+                put_together(&self.store, &rows);
+                self.model.extend(rows);
+            }
             // What the journal cannot say flushes the data file.
             0 => {
                 let log = |key: &[u8], value: &[u8]| {

@@ -191,6 +191,8 @@ const SCHEMA_OF_BOTH: Schema = Schema {
     fold_version: 0,
     tables: &["runs", "tags"],
     redo: refuse,
+    serve: |_, _, _| Ok(eventlog::store::Served::Alone),
+    dialect: 2,
 };
 
 /// As a release redoes whose log ends elsewhere.

@@ -18,6 +18,10 @@ use crate::value::Shape;
 pub use decide::decide;
 pub use decide_documents::to_purge;
 
+/// Version of commands and replies and of deciding on them. Writers run each other's commands only where
+/// it is the same, so whoever changes a field or a rule raises it.
+pub const COMMANDS: u32 = 1;
+
 /// Events of a deleted run whose rows go in one commit: milliseconds in which other writers wait.
 pub const DELETION_STEP: usize = 1_000;
 

@@ -4,21 +4,18 @@
 //! fold sees what the records before it left. An error aborts the transaction: nothing is stored.
 
 use super::redo;
-use crate::command::{Command, Reply, decide};
+use crate::command::{Command, Decision, Reply, decide};
 use crate::error::{Error, Result};
 use crate::projection::key::Key;
 use crate::projection::{LogSource, Target, fold};
 use crate::query::Reader;
 use crate::record::{Record, seal_frame};
 use crate::sequence::Sequence;
-use crate::store::{Outcome, Transaction};
+use crate::store::{Outcome, Served, Transaction};
 
 /// Decides `command`, appends its records and folds them into the live projections.
 pub fn apply(transaction: &mut Transaction<'_>, command: &Command) -> Result<Outcome<Reply>> {
-    let (log, set) = (transaction.trees().log, transaction.live_set());
-    let state = Reader::new(transaction.view(), set, log);
-    let mut sequence = state.head()?;
-    let decision = decide(&state, command)?;
+    let (head, decision) = decide_on(transaction, command)?;
     if decision.records.is_empty() {
         return Ok(if clear_what_was_cached(transaction, command)? {
             Outcome::Commit(decision.reply)
@@ -26,14 +23,61 @@ pub fn apply(transaction: &mut Transaction<'_>, command: &Command) -> Result<Out
             Outcome::Nothing(decision.reply)
         });
     }
-    let redo = redo::pack(sequence.next(), &decision.records);
-    for payload in &decision.records {
+    put(transaction, head, command, &decision.records)?;
+    Ok(Outcome::Commit(decision.reply))
+}
+
+/// Does the same for another writer, whose command is in these words, in the transaction of this one.
+/// The reply has at most `room` bytes.
+pub fn serve(transaction: &mut Transaction<'_>, words: &[u8], room: usize) -> Result<Served> {
+    let Ok(command) = rmp_serde::from_slice::<Command>(words) else {
+        return Ok(Served::Alone);
+    };
+    // A refusal is told by the caller's own transaction.
+    let Ok((head, decision)) = decide_on(transaction, &command) else {
+        return Ok(Served::Alone);
+    };
+    let Ok(reply) = rmp_serde::to_vec(&decision.reply) else {
+        return Ok(Served::Alone);
+    };
+    let records = &decision.records;
+    // Clearing what was cached has words of redo only with the record of a wipe.
+    let is_silent = records.is_empty() && cached_by(&command).is_some();
+    if reply.len() > room || is_silent {
+        return Ok(Served::Alone);
+    }
+    if !records.is_empty() {
+        put(transaction, head, &command, records)?;
+    }
+    Ok(Served::Done(reply))
+}
+
+/// The head, and what follows it.
+fn decide_on(transaction: &Transaction<'_>, command: &Command) -> Result<(Sequence, Decision)> {
+    let (log, set) = (transaction.trees().log, transaction.live_set());
+    let state = Reader::new(transaction.view(), set, log);
+    Ok((state.head()?, decide(&state, command)?))
+}
+
+/// Appends and folds the records that follow the head.
+fn put(
+    transaction: &mut Transaction<'_>,
+    head: Sequence,
+    command: &Command,
+    records: &[Vec<u8>],
+) -> Result<()> {
+    let mut words = transaction
+        .take_redo()
+        .unwrap_or_else(|| redo::begin(head.next()));
+    redo::add(&mut words, records);
+    transaction.set_redo(words);
+    let mut sequence = head;
+    for payload in records {
         sequence = sequence.next();
         append(transaction, sequence, payload)?;
     }
     clear_what_was_cached(transaction, command)?;
-    transaction.set_redo(redo);
-    Ok(Outcome::Commit(decision.reply))
+    Ok(())
 }
 
 /// Appends one record and folds it into the live projections.
@@ -53,12 +97,20 @@ pub(super) fn append(
 /// What Dagster caches of an asset's partitions only ever grows, so a wipe takes it away, also one
 /// that finds no event: those may have been deleted with their run. Returns whether there was any.
 fn clear_what_was_cached(transaction: &mut Transaction<'_>, command: &Command) -> Result<bool> {
+    match cached_by(command) {
+        Some(asset_key) => clear_cached_status(transaction, asset_key),
+        None => Ok(false),
+    }
+}
+
+/// The asset, or all, whose cached status a command takes away; none for most.
+fn cached_by(command: &Command) -> Option<Option<&str>> {
     match command {
         Command::WipeAsset { asset_key, .. } | Command::WipeAssetPartitions { asset_key, .. } => {
-            clear_cached_status(transaction, Some(asset_key))
+            Some(Some(asset_key))
         }
-        Command::Wipe { .. } => clear_cached_status(transaction, None),
-        _ => Ok(false),
+        Command::Wipe { .. } => Some(None),
+        _ => None,
     }
 }
 

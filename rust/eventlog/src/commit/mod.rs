@@ -3,10 +3,12 @@
 mod apply;
 mod redo;
 mod steps;
+mod submission;
 
 pub use apply::apply;
 pub(crate) use apply::cached_status_key;
 pub use steps::apply_in_steps;
+pub use submission::Submitted;
 
 use crate::projection::{FOLD_VERSION, TABLES};
 use crate::store::Schema;
@@ -16,4 +18,6 @@ pub static SCHEMA: Schema = Schema {
     fold_version: FOLD_VERSION,
     tables: TABLES,
     redo: redo::redo,
+    serve: apply::serve,
+    dialect: submission::DIALECT,
 };

@@ -14,16 +14,18 @@ use crate::record::Record;
 use crate::sequence::Sequence;
 use crate::store::Transaction;
 
-/// Packs the records that begin at `first`.
-pub fn pack(first: Sequence, records: &[Vec<u8>]) -> Vec<u8> {
-    let length: usize = records.iter().map(|record| 4 + record.len()).sum();
-    let mut bytes = Vec::with_capacity(8 + length);
-    bytes.extend_from_slice(&first.get().to_le_bytes());
+/// Begins the words of a commit whose first record has this sequence.
+pub fn begin(first: Sequence) -> Vec<u8> {
+    first.get().to_le_bytes().to_vec()
+}
+
+/// Adds records, which follow those before.
+pub fn add(words: &mut Vec<u8>, records: &[Vec<u8>]) {
+    words.reserve(records.iter().map(|record| 4 + record.len()).sum());
     for record in records {
-        bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(record);
+        words.extend_from_slice(&(record.len() as u32).to_le_bytes());
+        words.extend_from_slice(record);
     }
-    bytes
 }
 
 /// Appends and folds them again.

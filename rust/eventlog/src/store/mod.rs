@@ -1,8 +1,10 @@
 //! The store on its host: one LMDB environment, who may open it, and how its commits are serialised.
 
 mod environment;
+mod fault;
 mod filesystem;
 mod gate;
+mod group;
 mod inspect;
 mod journal;
 pub mod lmdb;
@@ -22,10 +24,14 @@ mod registry;
 mod stamp;
 #[allow(clippy::module_inception)]
 mod store;
+mod submission;
 mod transaction;
+mod write;
 
 pub use gate::Trees;
+pub use group::Served;
 pub use meta::{Compaction, Durability, FORMAT, Meta, Rebuild, Silence};
 pub use open::{OpenOptions, Schema};
 pub use store::{Store, StoreInfo};
+pub use submission::Submission;
 pub use transaction::{Outcome, Snapshot, Transaction};

@@ -13,13 +13,14 @@ use std::path::{Path, PathBuf};
 use super::environment;
 use super::filesystem;
 use super::gate::Live;
+use super::group::{self, Served};
 use super::inspect;
 use super::meta::{Durability, Meta};
 use super::namespace::{self, Entered, Presence};
 use super::opened::Opened;
 use super::queue::{self, Queue, QueueError};
 use super::recovery;
-use super::refusal::{damaged, not_a_store, not_locked, refused};
+use super::refusal::{damaged, failed, not_a_store, not_locked, refused};
 use super::registry::Key;
 use super::transaction::Transaction;
 use crate::error::{Error, Result};
@@ -38,6 +39,12 @@ pub struct Schema {
     pub tables: &'static [&'static str],
     /// Does again what a commit did that said so with [`Transaction::set_redo`], after a power cut.
     pub redo: fn(&mut Transaction<'_>, &[u8]) -> Result<()>,
+    /// Runs a command for another writer, whose reply may have so many bytes. What it puts has to have
+    /// words of redo; after an error the transaction is aborted.
+    pub serve: fn(&mut Transaction<'_>, &[u8], usize) -> Result<Served>,
+    /// Says what commands look like and what is done about them. Only writers of one dialect run each
+    /// other's.
+    pub dialect: u64,
 }
 
 /// How a store is opened.
@@ -212,6 +219,10 @@ fn create(
     let map_size = inspect::data_file(directory, unfinished)?.unwrap_or(given);
     let environment = environment::open(directory, schema, max_readers, map_size)?;
     let durability = options.durability.unwrap_or_default();
+    if queue.is_led() {
+        group::settle(queue, directory, &environment)
+            .map_err(|error| failed(directory, Some(&environment), error))?;
+    }
     // What it commits is none of the journal's; the next writer begins that anew.
     queue.journal().set_ready(false);
     let (trees, _) =

@@ -16,7 +16,7 @@ use super::meta::{self, Meta};
 use super::namespace::Presence;
 use super::open::{self, OpenOptions, Place, Schema};
 use super::os::ProcessMark;
-use super::queue::{Queue, WriterLock};
+use super::queue::{LockError, Queue, WriterLock};
 use super::refusal::{damaged, failed, not_locked, refused};
 use super::registry::registry;
 use super::stamp::Stamp;
@@ -217,12 +217,28 @@ impl Opened {
         }
     }
 
-    /// Takes the writer lock.
-    pub fn lock(&self, interrupted: &dyn Fn() -> bool) -> Result<WriterLock<'_>> {
-        let lock = self
-            .queue
-            .lock(interrupted)
-            .map_err(|error| not_locked(self.directory(), error))?;
+    /// Takes the writer lock; none where `interrupted` forked, and this is the child.
+    pub fn lock(&self, interrupted: &dyn Fn() -> bool) -> Result<Option<WriterLock<'_>>> {
+        match self.queue.lock(interrupted) {
+            Ok(lock) => self.shared(lock).map(Some),
+            Err(LockError::Forked) => Ok(None),
+            Err(error) => Err(not_locked(self.directory(), error)),
+        }
+    }
+
+    /// Takes the writer lock if nobody has it, nor was passed over.
+    pub fn try_lock(&self) -> Result<Option<WriterLock<'_>>> {
+        if self.queue.is_anyone_passed_over() {
+            return Ok(None);
+        }
+        match self.queue.try_lock() {
+            Ok(lock) => lock.map(|lock| self.shared(lock)).transpose(),
+            Err(error) => Err(not_locked(self.directory(), error)),
+        }
+    }
+
+    /// Refuses a lock that others do not share any more.
+    pub fn shared<'q>(&self, lock: WriterLock<'q>) -> Result<WriterLock<'q>> {
         let removed = self.queue.is_removed();
         match removed
             .map_err(|error| refused("cannot read the queue of", self.directory(), error))?

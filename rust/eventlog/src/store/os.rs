@@ -1,8 +1,8 @@
 //! What the store asks of the operating system below the standard library.
 //!
 //! Owns open-file-description locks, file system types, shared futexes and the cell that every
-//! process has its own copy of. Nothing here knows what a store is. With `lmdb` and `queue` it is
-//! the only file of the crate with `unsafe` in it. Only `store` calls it.
+//! process has its own copy of. Nothing here knows what a store is. With `lmdb` and `queue/` it is
+//! all of the crate with `unsafe` in it. Only `store` calls it.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -21,7 +21,7 @@ pub enum Hold {
     Exclusive,
 }
 
-fn lock_request(hold: Hold) -> libc::flock {
+fn lock_request(hold: Hold, byte: u32) -> libc::flock {
     // SAFETY: flock is plain data; zero is a valid value of each field.
     let mut request: libc::flock = unsafe { std::mem::zeroed() };
     request.l_type = match hold {
@@ -29,7 +29,7 @@ fn lock_request(hold: Hold) -> libc::flock {
         Hold::Exclusive => libc::F_WRLCK as libc::c_short,
     };
     request.l_whence = libc::SEEK_SET as libc::c_short;
-    request.l_start = 0;
+    request.l_start = libc::off_t::from(byte);
     request.l_len = 1;
     request
 }
@@ -52,7 +52,12 @@ fn fcntl_lock(file: &File, operation: libc::c_int, request: &mut libc::flock) ->
 /// The lock belongs to this opening of the file: it lasts until the last copy of the descriptor is
 /// closed, whichever process holds it, and it conflicts within one process too.
 pub fn try_lock(file: &File, hold: Hold) -> io::Result<bool> {
-    match fcntl_lock(file, libc::F_OFD_SETLK, &mut lock_request(hold)) {
+    try_lock_byte(file, 0, hold)
+}
+
+/// As [`try_lock`], of another byte, which the file need not have.
+pub fn try_lock_byte(file: &File, byte: u32, hold: Hold) -> io::Result<bool> {
+    match fcntl_lock(file, libc::F_OFD_SETLK, &mut lock_request(hold, byte)) {
         Ok(()) => Ok(true),
         Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
             Ok(false)
@@ -63,12 +68,24 @@ pub fn try_lock(file: &File, hold: Hold) -> io::Result<bool> {
 
 /// As [`try_lock`], and waits until the lock is free.
 pub fn wait_lock(file: &File, hold: Hold) -> io::Result<()> {
-    fcntl_lock(file, libc::F_OFD_SETLKW, &mut lock_request(hold))
+    fcntl_lock(file, libc::F_OFD_SETLKW, &mut lock_request(hold, 0))
+}
+
+/// Lets a byte go that this opening has locked.
+pub fn unlock_byte(file: &File, byte: u32) -> io::Result<()> {
+    let mut request = lock_request(Hold::Exclusive, byte);
+    request.l_type = libc::F_UNLCK as libc::c_short;
+    fcntl_lock(file, libc::F_OFD_SETLK, &mut request)
 }
 
 /// How another opening of the file holds the lock, if one does.
 pub fn held(file: &File) -> io::Result<Option<Hold>> {
-    let mut request = lock_request(Hold::Exclusive);
+    held_byte(file, 0)
+}
+
+/// As [`held`], of another byte.
+pub fn held_byte(file: &File, byte: u32) -> io::Result<Option<Hold>> {
+    let mut request = lock_request(Hold::Exclusive, byte);
     fcntl_lock(file, libc::F_OFD_GETLK, &mut request)?;
     Ok(match libc::c_int::from(request.l_type) {
         libc::F_UNLCK => None,
@@ -97,6 +114,14 @@ pub fn file_system_type(path: &Path) -> io::Result<u64> {
         0 => Ok(result.f_type as u64 & 0xFFFF_FFFF),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Whether a write failed because there is no room for it.
+pub fn is_no_room(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG)
+    )
 }
 
 /// Bytes that an unprivileged process can still write to the file system that holds `path`.
@@ -152,6 +177,13 @@ pub fn futex_wake_all(word: &AtomicU32) {
             libc::c_int::MAX,
         )
     };
+}
+
+/// Ends this process with no chance to clean up.
+#[cfg(debug_assertions)]
+pub fn kill_self() {
+    // SAFETY: a signal to this process; nothing of it goes on.
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
 }
 
 /// Counts the forks between this process and the first of its line, as far as libc did them.

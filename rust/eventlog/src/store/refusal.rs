@@ -37,7 +37,7 @@ pub fn refused(action: &'static str, path: &Path, source: io::Error) -> Error {
     let path = path.into();
     match source.raw_os_error() {
         Some(libc::EACCES | libc::EPERM) => Error::Permission { path, source },
-        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => Error::DiskFull { path, source },
+        _ if os::is_no_room(&source) => Error::DiskFull { path, source },
         _ => Error::Io {
             action,
             path,
@@ -50,6 +50,7 @@ pub fn refused(action: &'static str, path: &Path, source: io::Error) -> Error {
 pub fn not_locked(path: &Path, error: LockError) -> Error {
     match error {
         LockError::Interrupted => Error::Interrupted,
+        LockError::Forked => Error::Interrupted,
         LockError::Reentered => Error::Reentered { path: path.into() },
         LockError::Io(error) => refused("cannot take the writer lock of", path, error),
     }

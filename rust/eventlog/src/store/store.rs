@@ -1,9 +1,7 @@
 //! The store's handle: reads, writes, waiting, closing.
 //!
-//! Owns the order of a write: writer lock, gate, LMDB's transaction, meta row, the caller's work,
-//! journal, commit, wake-up; and the resolution of a commit whose outcome LMDB left open. A handle may be
-//! copied, carried through a fork and used after `close`; each use finds what its process has open,
-//! or opens it. Layers above call this.
+//! A handle may be copied, carried through a fork and used after `close`; each use finds what its process
+//! has open, or opens it. Layers above call this.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,20 +10,17 @@ use std::thread;
 use std::time::Duration;
 
 use super::environment::DATA;
-use super::gate::{Inside, Live, Trees};
-use super::journal::{Appended, Journal};
-use super::lmdb::{LmdbError, View};
-use super::meta::{self, Durability, Meta};
+use super::gate::Trees;
+use super::lmdb::View;
+use super::meta::{Durability, Meta};
 use super::open::{self, OpenOptions, Schema};
 use super::opened::Opened;
 use super::refusal::refused;
 use super::registry::registry;
+use super::submission::{self, Submission, Turn};
 use super::transaction::{Outcome, Snapshot, Transaction};
+use super::write::{self, Company, Weight};
 use crate::error::{Error, Result};
-
-/// How often an environment is opened anew before the outcome of its last commit is given up.
-const REPLACING_TRIES: u32 = 20;
-const REPLACING_PAUSE: Duration = Duration::from_millis(50);
 
 /// A store, cheap to copy. Copies share one claim; it ends with the last of them, or with `close`.
 #[derive(Clone)]
@@ -33,11 +28,11 @@ pub struct Store {
     handle: Arc<Handle>,
 }
 
-struct Handle {
+pub struct Handle {
     /// Names this handle's claim in the registry.
     number: u64,
     directory: PathBuf,
-    schema: &'static Schema,
+    pub schema: &'static Schema,
     options: OpenOptions,
     id: [u8; 16],
 }
@@ -66,15 +61,6 @@ pub struct StoreInfo {
     pub max_readers: u32,
     /// Reader slots ever taken at once.
     pub readers: u32,
-}
-
-/// Whether a commit is flushed to the end, and told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Weight {
-    /// As the store's durability says, waking who waits.
-    Full,
-    /// Not at all, telling nobody.
-    Side,
 }
 
 impl Store {
@@ -174,38 +160,47 @@ impl Store {
         interrupted: &dyn Fn() -> bool,
         f: impl FnOnce(&mut Transaction<'_>) -> Result<Outcome<R>>,
     ) -> Result<R> {
-        let handle = &*self.handle;
-        let opened = self.opened()?;
-        // The holder of the lock may wait for this thread to leave.
-        opened.refuse_if_inside()?;
-        let lock = opened.lock(interrupted)?;
         let mut f = Some(f);
-        let mut tries = 0;
-        let value = loop {
-            let inside = opened.enter()?;
-            match attempt(handle, &opened, inside.live(), weight, &mut f)? {
-                Attempt::Committed(value) => break value,
-                Attempt::Nothing(value) => return Ok(value),
-                Attempt::Uncertain { value, id, error } => {
-                    settle(handle, &opened, inside, id, error)?;
-                    break value;
-                }
-                Attempt::NotBegun(error) => opened.mend(inside, error, &mut tries)?,
-                Attempt::SmallMap(map_size) => {
-                    drop(inside);
-                    opened.remap(map_size)?;
-                }
-            }
+        let mut work = |transaction: &mut Transaction<'_>| {
+            f.take().expect("a write without company runs once")(transaction)
         };
-        // Counted under the lock: whoever finds its owner dead counts again.
-        if weight == Weight::Full {
-            opened.queue().count();
+        loop {
+            let opened = self.opened()?;
+            // The holder of the lock may wait for this thread to leave.
+            opened.refuse_if_inside()?;
+            if let Some(lock) = opened.lock(interrupted)? {
+                let company = Company::Alone;
+                return write::write(&self.handle, &opened, lock, weight, company, &mut work);
+            }
         }
-        drop(lock);
-        if weight == Weight::Full {
-            opened.queue().wake();
+    }
+
+    /// Runs what a writer submits, in a commit of its own or together with others, whoever of them has
+    /// the writer lock.
+    ///
+    /// As [`Store::write`] otherwise. `interrupted` is not asked while another writer has the command:
+    /// that one commits it in a moment.
+    pub fn submit<S: Submission>(
+        &self,
+        interrupted: &dyn Fn() -> bool,
+        submission: &S,
+    ) -> Result<S::Reply> {
+        let mut work = |transaction: &mut Transaction<'_>| submission.run(transaction);
+        loop {
+            let opened = self.opened()?;
+            opened.refuse_if_inside()?;
+            let turn = submission::wait_for_turn(&opened, interrupted, submission)?;
+            let (lock, company) = match turn {
+                Turn::Done(reply) => return Ok(reply),
+                Turn::Lead(lock) => (Some(lock), Company::Others),
+                Turn::Alone => (opened.lock(interrupted)?, Company::Alone),
+                Turn::Forked => (None, Company::Alone),
+            };
+            if let Some(lock) = lock {
+                let weight = Weight::Full;
+                return write::write(&self.handle, &opened, lock, weight, company, &mut work);
+            }
         }
-        Ok(value)
     }
 
     /// Waits until the commit word is not `seen`, at most `timeout`; returns the word.
@@ -304,7 +299,7 @@ impl Store {
 }
 
 /// Reads the meta row, and refuses a store that this process is too old or too new for.
-fn current_meta(
+pub fn current_meta(
     handle: &Handle,
     opened: &Opened,
     view: &View<'_>,
@@ -342,171 +337,5 @@ fn read<R>(
             Err(error) => error,
         };
         opened.mend(inside, error, &mut tries)?;
-    }
-}
-
-/// What came of one try to write.
-enum Attempt<R> {
-    Committed(R),
-    Nothing(R),
-    /// The commit failed, and may have landed.
-    Uncertain {
-        value: R,
-        id: usize,
-        error: LmdbError,
-    },
-    /// LMDB did not begin the transaction.
-    NotBegun(LmdbError),
-    /// Another process has made the map this large.
-    SmallMap(usize),
-}
-
-fn attempt<R, F>(
-    handle: &Handle,
-    opened: &Opened,
-    live: &Live,
-    weight: Weight,
-    f: &mut Option<F>,
-) -> Result<Attempt<R>>
-where
-    F: FnOnce(&mut Transaction<'_>) -> Result<Outcome<R>>,
-{
-    let journal = opened.journal(live)?;
-    let writing = match live.environment().write() {
-        Ok(writing) => writing,
-        Err(error) => return Ok(Attempt::NotBegun(error)),
-    };
-    let meta = current_meta(handle, opened, &writing.view(), &live.trees)?;
-    let sizes = live
-        .environment()
-        .info()
-        .map_err(|error| opened.failure(error))?;
-    if meta.map_size > sizes.map_size as u64 {
-        return Ok(Attempt::SmallMap(meta.map_size as usize));
-    }
-    opened.clear_dead_readers_at_times(live);
-    let mut transaction = Transaction {
-        writing,
-        trees: &live.trees,
-        meta: Meta::clone(&meta),
-        redo: None,
-    };
-    let f = f.take().expect("a write that runs its work ends");
-    let value = match f(&mut transaction).map_err(|error| opened.placed(error))? {
-        Outcome::Nothing(value) => return Ok(Attempt::Nothing(value)),
-        Outcome::Commit(value) => value,
-    };
-    let id = transaction.id();
-    let committed = match journal {
-        None => transaction.writing.commit(),
-        Some(journal) => commit_journaled(opened, live, weight, transaction, &journal)?,
-    };
-    Ok(match committed {
-        Ok(()) => Attempt::Committed(value),
-        Err(error) => Attempt::Uncertain { value, id, error },
-    })
-}
-
-/// Writes the journal's entry of a commit, and commits; flushes the data file where the entry does not say
-/// all of it.
-fn commit_journaled(
-    opened: &Opened,
-    live: &Live,
-    weight: Weight,
-    transaction: Transaction<'_>,
-    journal: &Journal,
-) -> Result<std::result::Result<(), LmdbError>> {
-    let (directory, state) = (opened.directory(), opened.queue().journal());
-    let environment = live.environment();
-    let id = transaction.id();
-    let durable = transaction.meta().durability == Durability::Durable;
-    let flush = durable && weight == Weight::Full;
-    let appended = journal.append(directory, state, environment, &transaction, flush)?;
-    let is_whole =
-        appended == Appended::Written && (weight == Weight::Side || transaction.redo.is_some());
-    if !is_whole {
-        // Until the checkpoint, undoing would lead back to before this commit.
-        state.set_ready(false);
-    }
-    match transaction.writing.commit_unflushed() {
-        Ok(()) if is_whole => journal.finish(state, id),
-        // Flushed here and not by LMDB, which would go on after a flush that failed.
-        Ok(()) => journal.checkpoint(directory, state, environment)?,
-        Err(error) => {
-            journal.cancel(state);
-            // It may have landed all the same, and then has no entry to go on from.
-            state.set_ready(false);
-            return Ok(Err(error));
-        }
-    }
-    Ok(Ok(()))
-}
-
-/// Finds out whether a failed commit landed. The caller holds the writer lock, so nobody else
-/// commits meanwhile.
-///
-/// LMDB's failure leaves two states. Pages could not be written or flushed: nothing refers to them.
-/// Or the meta page could not be: LMDB put the older number back into it and condemned the
-/// environment, yet its bytes may have reached the disk. Opened anew, the number of the next
-/// transaction says which state holds; where the commit is absent, a commit of the same number is
-/// laid over it, so that it stays absent after a power cut too.
-fn settle(
-    handle: &Handle,
-    opened: &Opened,
-    inside: Inside<'_>,
-    id: usize,
-    error: LmdbError,
-) -> Result<()> {
-    let failure = opened.failure(error);
-    // A write takes no reader slot, so it begins unless the environment is condemned.
-    match inside.live().environment().write() {
-        Ok(writing) if writing.id() > id => {
-            flush_landed(opened, inside.live());
-            return Ok(());
-        }
-        Err(error) if error.is_fatal() => {}
-        _ => return Err(failure),
-    }
-    let serial = inside.live().serial;
-    drop(inside);
-    let inside = (0..REPLACING_TRIES).find_map(|round| {
-        thread::sleep(REPLACING_PAUSE * round.min(1));
-        opened.replace(serial).and_then(|()| opened.enter()).ok()
-    });
-    let Some(inside) = inside else {
-        return Err(failure);
-    };
-    let live = inside.live();
-    // Where this fails too, the failure to report is the first.
-    let Ok(mut writing) = live.environment().write() else {
-        return Err(failure);
-    };
-    if writing.id() > id {
-        drop(writing);
-        flush_landed(opened, live);
-        return Ok(());
-    }
-    let Ok(journal) = opened.journal(live) else {
-        return Err(failure);
-    };
-    if let Ok(meta) = current_meta(handle, opened, &writing.view(), &live.trees)
-        && writing
-            .put(live.trees.meta, meta::KEY, &meta.encode())
-            .is_ok()
-    {
-        let _ = match journal {
-            // After a power cut the journal leads back to before it.
-            Some(_) => writing.commit_unflushed(),
-            None => writing.commit(),
-        };
-    }
-    Err(failure)
-}
-
-/// Flushes a commit that landed although LMDB said that it failed. Readers see it, so it is stored,
-/// whatever the disk says next.
-fn flush_landed(opened: &Opened, live: &Live) {
-    if let Ok(None) = opened.journal(live) {
-        let _ = live.environment().sync();
     }
 }

@@ -77,6 +77,12 @@ impl<'t> Transaction<'t> {
         self.redo = Some(redo);
     }
 
+    /// Takes the words that were given so far, to give them with more: those of the commands before in
+    /// a group commit.
+    pub fn take_redo(&mut self) -> Option<Vec<u8>> {
+        self.redo.take()
+    }
+
     /// Number of the transaction, which the commit makes the last one.
     pub fn id(&self) -> usize {
         self.writing.id()

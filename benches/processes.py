@@ -1,0 +1,156 @@
+"""Measures processes that store log lines at once, each durably and one by one.
+
+Usage: python benches/processes.py [--processes N] [--seconds S] [--rounds R] [--directory DIR]
+
+Prints the rate of one process and the sum of N, their ratio, how long calls took, and what they
+cost in processor time, which other work on the machine disturbs less. One and N take turns, and
+the ratio is the median of the rounds'.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from dagster import EventLogEntry
+
+from dagster_lmdb import LmdbEventLogStorage
+
+
+@dataclass
+class Spell:
+    """What processes did for a while, all of them together."""
+
+    #: Calls a second.
+    rate: float
+    #: Seconds of each call, ascending.
+    latencies: list[float]
+    #: Processor seconds, in user and in kernel mode.
+    user: float
+    system: float
+
+
+def line(run_id: str) -> EventLogEntry:
+    """A line as a step logs it."""
+    return EventLogEntry(
+        error_info=None,
+        level=20,
+        user_message="gauge 17: reading 5 of 12, 205 cm",
+        run_id=run_id,
+        timestamp=time.time(),
+        step_key="gauges__gauge_17",
+        job_name="readings",
+    )
+
+
+def store_lines(directory: str, run_id: str, pipe: Connection) -> None:
+    """Stores lines for as long as it is told, whenever it is told."""
+    storage = LmdbEventLogStorage(directory)
+    event = line(run_id)
+    storage.store_event(event)
+    pipe.send(None)
+    while seconds := pipe.recv():
+        latencies = []
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        began = now = time.perf_counter()
+        while now - began < seconds:
+            storage.store_event(event)
+            after = time.perf_counter()
+            latencies.append(after - now)
+            now = after
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        pipe.send(
+            Spell(
+                rate=len(latencies) / (now - began),
+                latencies=latencies,
+                user=used.ru_utime - before.ru_utime,
+                system=used.ru_stime - before.ru_stime,
+            )
+        )
+
+
+def together(pipes: list[Connection], seconds: float) -> Spell:
+    """Has processes store lines at once."""
+    for pipe in pipes:
+        pipe.send(seconds)
+    spells = [pipe.recv() for pipe in pipes]
+    return Spell(
+        rate=sum(spell.rate for spell in spells),
+        latencies=sorted(latency for spell in spells for latency in spell.latencies),
+        user=sum(spell.user for spell in spells),
+        system=sum(spell.system for spell in spells),
+    )
+
+
+def row(name: str, spells: list[Spell]) -> str:
+    """A row of the table: the median of the rates, and percentiles and costs of all calls."""
+    latencies = sorted(latency for spell in spells for latency in spell.latencies)
+    calls = len(latencies)
+
+    def at(part: float) -> str:
+        return f"{latencies[int((calls - 1) * part)] * 1e6:,.0f} us"
+
+    user, system = (
+        sum(seconds) / calls * 1e6
+        for seconds in zip(*((spell.user, spell.system) for spell in spells), strict=True)
+    )
+    rate = statistics.median(spell.rate for spell in spells)
+    cells = [
+        name,
+        f"{rate:,.0f}",
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        at(1),
+        f"{user:.0f} + {system:.0f} us",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Processes that store log lines at once.")
+    parser.add_argument("--processes", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each turn")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--directory", type=Path, help="where the store is made for the while")
+    arguments = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
+        LmdbEventLogStorage(directory).dispose()
+        pipes, processes = [], []
+        for number in range(arguments.processes):
+            pipe, theirs = context.Pipe()
+            process = context.Process(
+                target=store_lines, args=(directory, f"run-{number}", theirs), daemon=True
+            )
+            process.start()
+            pipes.append(pipe)
+            processes.append(process)
+        for pipe in pipes:
+            pipe.recv()
+        print(f"{arguments.processes} processes are ready", file=sys.stderr)
+        one, all_of_them = [], []
+        for _ in range(arguments.rounds):
+            one.append(together(pipes[:1], arguments.seconds))
+            all_of_them.append(together(pipes, arguments.seconds))
+        for pipe in pipes:
+            pipe.send(None)
+        for process in processes:
+            process.join()
+    ratios = [many.rate / single.rate for single, many in zip(one, all_of_them, strict=True)]
+    print("| processes | store_event/s | median | 90 % | 99 % | longest | user + system |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print(row("1", one))
+    print(row(str(arguments.processes), all_of_them))
+    print(f"\nsum of {arguments.processes} to one: {statistics.median(ratios):.1f}", end=" ")
+    print(f"(rounds: {', '.join(f'{ratio:.1f}' for ratio in ratios)})")
+
+
+if __name__ == "__main__":
+    main()
