@@ -61,8 +61,8 @@ contract: $(VENV)/packages ## Run Dagster's suite with the oldest and newest Dag
 	$(call require,rust)
 	@$(BIN)/python tests/contract/versions.py
 
-bench: $(VENV)/extension ## Measure beside Dagster's SQLite storages (make bench QUICK=1: under three minutes).
-	@$(BIN)/python benches/run.py $(if $(QUICK),--quick)
+bench: $(VENV)/extension $(VENV)/bench-packages ## Measure beside Dagster's storages (QUICK=1: five minutes; ROWS=text,text: only these).
+	@$(BIN)/python benches/run.py $(if $(QUICK),--quick) $(if $(ROWS),--rows "$(ROWS)")
 
 clean: ## Remove what the other targets made.
 	rm -rf $(VENV) $(VENV_DEPLOYMENT) .artifacts .cache .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache dist target
@@ -77,6 +77,10 @@ $(VENV)/bin/python:
 $(VENV)/packages: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --group dev
+	@touch $@
+
+$(VENV)/bench-packages: pyproject.toml | $(VENV)/packages
+	$(BIN)/python -m pip install --group bench
 	@touch $@
 
 $(VENV)/rust: | $(VENV)/bin/python

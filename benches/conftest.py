@@ -1,35 +1,88 @@
-"""What the measurements share: the events, a place on a real disk, and the order of storages."""
+"""What the measurements share: which of them run, in which order, and on which storages."""
 
-import shutil
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from pathlib import Path
-from typing import NamedTuple
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import pytest
-from benches.events import endless, events_of_a_run
-from benches.storages import CLASSES, open_storage, size_of, sqlite_without_flushes
+from benches.datasets import Datasets, open_datasets
+from benches.events import events_of_a_run
+from benches.filling import Run, fill_storage
+from benches.peers import EVENT_LOGS, MEMORY, OURS, close, sqlite_without_flushes
+from benches.queries import furnish
 from dagster import EventLogEntry
 from dagster._core.storage.event_log import EventLogStorage
-from dagster._core.utils import make_new_run_id
+from pytest_benchmark.fixture import BenchmarkFixture
 
-# Not the system's directory for temporary files, which may be in memory.
-DATA = Path(__file__).parents[1] / ".cache" / "benches"
+Storage = EventLogStorage[Any]
 
-RUN_LENGTH = 10_000
+
+class Turn(NamedTuple):
+    """One peer's turn at a row: all of them have one before the first has another."""
+
+    number: int
+    peer: str
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="fewer rounds and shorter histories")
+    parser.addoption("--quick", action="store_true", help="fewer rounds, no history of a million")
+    parser.addoption(
+        "--rows",
+        default="",
+        help="only rows with one of these texts, parted by commas, in the name",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The server that was started, and what was copied, go whoever ends the run.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for marker in (
+        "peers(*names): whose turns a row has",
+        "turns(number): how many turns each has, for rows that take long; quick: one",
+        "full: left out of the quick mode",
+    ):
+        config.addinivalue_line("markers", marker)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    # The storages take turns, several times over, so that a slow moment of the machine hits all.
-    if "turn" in metafunc.fixturenames:
-        passes = 2 if metafunc.config.getoption("--quick") else 3
-        turns = [(number, name) for number in range(passes) for name in CLASSES]
-        ids = [f"{number}-{name}" for number, name in turns]
-        metafunc.parametrize("turn", turns, ids=ids, scope="session")
+    if "turn" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker
+    quick = metafunc.config.getoption("--quick")
+    peers = marker("peers").args if marker("peers") else EVENT_LOGS
+    passes = marker("turns").args[0] if marker("turns") else 2 if quick else 3
+    if quick and marker("turns"):
+        passes = 1
+    turns = [Turn(number, peer) for number in range(passes) for peer in peers]
+    metafunc.parametrize("turn", turns, ids=[f"{turn.number}:{turn.peer}" for turn in turns])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Row by row, and in each turn all peers one after the other, every other time backwards.
+
+    So a slow moment of the machine hits all.
+    """
+    rows: dict[str, int] = {}
+
+    def place(item: Any) -> tuple[int, int, int]:
+        turn = item.callspec.params["turn"]
+        row = item.nodeid.replace(f"{turn.number}:{turn.peer}", "")
+        order = peers_of[item.originalname].index(turn.peer)
+        return rows.setdefault(row, len(rows)), turn.number, -order if turn.number % 2 else order
+
+    peers_of: dict[str, list[str]] = {}
+    for item in items:
+        peers = peers_of.setdefault(item.originalname, [])
+        if item.callspec.params["turn"].peer not in peers:
+            peers.append(item.callspec.params["turn"].peer)
+    wanted = [text.strip().lower() for text in config.getoption("--rows").split(",")]
+    items[:] = [
+        item
+        for item in sorted(items, key=place)
+        if any(text in item.nodeid.replace("_", " ").lower() for text in wanted)
+        and not (config.getoption("--quick") and item.get_closest_marker("full"))
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -42,35 +95,150 @@ def run_events() -> Sequence[EventLogEntry]:
     return events_of_a_run()
 
 
-class History(NamedTuple):
-    """An event log with one long run in it, and what it took up on the disk when closed."""
-
-    storage: EventLogStorage
-    run_id: str
-    length: int
-    bytes_per_event: float
-
-
 @pytest.fixture(scope="session")
-def histories(quick: bool, run_events: Sequence[EventLogEntry]) -> Iterator[dict[str, History]]:
-    shutil.rmtree(DATA, ignore_errors=True)
-    length = 10_000 if quick else 20_000
-    histories = {name: fill(name, run_events, length) for name in CLASSES}
-    yield histories
-    for history in histories.values():
-        history.storage.dispose()
-    shutil.rmtree(DATA)
+def datasets() -> Iterator[Datasets]:
+    with open_datasets() as datasets:
+        yield datasets
 
 
-def fill(name: str, run_events: Sequence[EventLogEntry], length: int) -> History:
-    """Stores runs of 10,000 events, one event at a time, into a new event log."""
-    base_dir = DATA / name
-    base_dir.mkdir(parents=True)
-    storage = open_storage(name, base_dir)
-    with sqlite_without_flushes():
-        for _ in range(length // RUN_LENGTH):
-            run_id = make_new_run_id()
-            for event in islice(endless(run_events, run_id), RUN_LENGTH):
-                storage.store_event(event)
-    storage.dispose()
-    return History(open_storage(name, base_dir), run_id, RUN_LENGTH, size_of(base_dir) / length)
+class Storages:
+    """Event logs with histories, each opened once.
+
+    Args:
+        datasets: The histories.
+    """
+
+    def __init__(self, datasets: Datasets) -> None:
+        self.datasets = datasets
+        self._opened: dict[tuple[str, str, str], tuple[Storage, str]] = {}
+
+    def to_read(self, peer: str, size: str) -> Storage:
+        """An event log that holds a history, and is only read."""
+        return self._open(peer, size, "", lambda: self.datasets.filled(peer, size))
+
+    def to_write(self, peer: str, size: str) -> Storage:
+        """An event log that held a history at first, and is stored into."""
+        return self._open(peer, size, "w", lambda: self.datasets.copied(peer, size, "bench"))
+
+    def place(self, peer: str, size: str) -> str:
+        """Where the event log of ``to_write`` is."""
+        return self._opened[peer, size, "w"][1]
+
+    def _open(self, peer: str, size: str, purpose: str, find: Callable[[], str]) -> Storage:
+        key = (peer, size, purpose)
+        if key not in self._opened:
+            place = "" if peer == MEMORY else find()
+            storage = self.datasets.places.open(peer, place)
+            if peer == MEMORY:
+                self.fill(peer, storage, self.datasets.runs(size))
+                furnish(storage)
+            self._opened[key] = (storage, place)
+        return self._opened[key][0]
+
+    @staticmethod
+    def fill(peer: str, storage: Storage, runs: Iterable[Run]) -> None:
+        """Stores runs into an event log that is empty so far, without flushes."""
+        with sqlite_without_flushes():
+            fill_storage(peer, storage, runs)
+
+    def close(self) -> None:
+        """Closes them all."""
+        for storage, _ in self._opened.values():
+            close(storage)
+        self._opened.clear()
+
+
+@pytest.fixture(scope="module")
+def storages(datasets: Datasets) -> Iterator[Storages]:
+    storages = Storages(datasets)
+    yield storages
+    storages.close()
+
+
+Goal = dict[str, Any]
+
+
+def faster(than: str, at_least: float) -> Goal:
+    """A goal: how many times our time a peer's is, at least."""
+    return {"than": than, "at_least": at_least}
+
+
+def flat(row: str, at_most: float = 1.5) -> Goal:
+    """A goal: how many times our time of another row ours of this one is, at most."""
+    return {"row": row, "at_most": at_most}
+
+
+def limit(**bound: float) -> Goal:
+    """A goal for our own figure: ``at_least`` or ``at_most``."""
+    return bound
+
+
+class Bench:
+    """One turn of a row: measures it, and notes the figure for the table.
+
+    Args:
+        benchmark: pytest-benchmark's fixture.
+        turn: Whose turn it is.
+        quick: Whether few rounds will do.
+    """
+
+    def __init__(self, benchmark: BenchmarkFixture, turn: Turn, quick: bool) -> None:
+        self._benchmark = benchmark
+        self.turn = turn
+        self.peer = turn.peer
+        self.ours = turn.peer == OURS
+        self.quick = quick
+
+    def note(self, row: str, *goals: Goal, **about: Any) -> None:
+        """Names the row, and what is to be reached."""
+        self._benchmark.extra_info.update(
+            row=row, turn=self.turn.number, peer=self.peer, goals=goals, **about
+        )
+
+    def rounds(self, act: Callable[[Any], Any], inputs: Callable[[], Any], rounds: int) -> None:
+        """Times an act on a new input each round; the row's figure is the median."""
+        self._benchmark.pedantic(
+            act, setup=lambda: ((inputs(),), {}), rounds=rounds, warmup_rounds=1
+        )
+
+    def once(self, act: Callable[[], Any]) -> None:
+        """Times an act that is too long to be repeated within a turn."""
+        self._benchmark.pedantic(act, rounds=1)
+
+    def each(self, act: Callable[[], Any], iterations: int) -> None:
+        """Times an act that is too short to be timed alone."""
+        rounds = 5 if self.quick else 30
+        self._benchmark.pedantic(act, rounds=rounds, iterations=iterations, warmup_rounds=1)
+
+    def repeat(self, act: Callable[[], Any], seconds: float = 0.5, at_most: int = 300) -> Any:
+        """Times an act as often as it fits into some seconds, and gives what it returned."""
+        seconds = seconds / 4 if self.quick else seconds
+        first = self._benchmark._timer()
+        result = act()
+        once = max(self._benchmark._timer() - first, 1e-6)
+        rounds = max(1 if once > seconds else 3, min(at_most, int(seconds / once)))
+        self._benchmark.pedantic(act, rounds=rounds, iterations=max(1, int(2e-5 / once)))
+        return result
+
+    def value(self, measure: Callable[[], float], unit: str) -> float:
+        """Notes a figure that is not the time of a call; the more the better if it is /s."""
+        figure = self._benchmark.pedantic(measure, rounds=1)
+        self._benchmark.extra_info.update(value=figure, unit=unit)
+        return figure
+
+    def gave_up(self, why: str) -> None:
+        """Notes that a peer has no figure here, and why."""
+        self._benchmark.pedantic(lambda: None, rounds=1)
+        self._benchmark.extra_info.update(value=None, unit="", why=why)
+
+
+@pytest.fixture
+def bench(benchmark: BenchmarkFixture, turn: Turn, quick: bool) -> Bench:
+    return Bench(benchmark, turn, quick)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # pytest-benchmark cannot report on one that failed before it was timed once.
+    measured = session.config._benchmarksession
+    measured.benchmarks = [each for each in measured.benchmarks if each.stats.data]

