@@ -10,6 +10,7 @@ from dagster._core.definitions.events import AssetMaterializationSerializer
 from dagster._core.definitions.metadata import MetadataEntry, MetadataFieldSerializer
 from dagster._core.definitions.metadata.metadata_value import JsonDataFieldSerializer
 from dagster._core.events import DagsterEvent, DagsterEventSerializer, _handle_back_compat
+from dagster._utils import tags as tags_module
 from dagster_shared.serdes import deserialize_value
 from dagster_shared.utils.warnings import normalize_renamed_param
 
@@ -27,6 +28,9 @@ KNOWN = [
     DagsterEventSerializer.before_unpack,
     _handle_back_compat,
     AssetMaterializationSerializer.before_unpack,
+    tags_module.normalize_tags,
+    tags_module.is_valid_tag_key,
+    tags_module.is_valid_strict_tag_value,
     *(
         CLASSES[name].__new__
         for name in (
@@ -59,7 +63,7 @@ def test_events_are_built_natively():
     names = {shape["name"] for shape in table.shapes()}
     assert not names
     event = DagsterEvent("STEP_START", "job", step_key="s")
-    materialization = AssetMaterialization("a", metadata={"t": "x", "n": 1})
+    materialization = AssetMaterialization("a", metadata={"t": "x", "n": 1}, tags={"unit": "cm"})
     body = table.encode([event, materialization])
     for _ in range(2):
         table.decode(body)

@@ -31,6 +31,12 @@ pub(super) enum Known {
     NormalizeMetadataValue,
     /// `normalize_renamed_param`, which the former calls.
     NormalizeRenamedParam,
+    /// `normalize_tags`, which, being strict, asks the next two of each key and value.
+    NormalizeTags,
+    /// `is_valid_tag_key`: matches `VALID_TAG_KEY_REGEX`.
+    IsValidTagKey,
+    /// `is_valid_strict_tag_value`: matches `VALID_STRICT_TAG_VALUE_REGEX`.
+    IsValidStrictTagValue,
 }
 
 /// Fingerprints of the sources, over Dagster 1.13.26 to 1.13.29.
@@ -44,6 +50,9 @@ const SOURCES: &[(Known, u64)] = &[
     (Known::MetadataEntryClass, 0xb5fb744cad3e3293),
     (Known::NormalizeMetadataValue, 0x6fac5cd102dd0588),
     (Known::NormalizeRenamedParam, 0x09e44656ac7f8f22),
+    (Known::NormalizeTags, 0x4885f83abfd20396),
+    (Known::IsValidTagKey, 0xb2b6336d376d54a9),
+    (Known::IsValidStrictTagValue, 0x3ff636fc1904ccef),
 ];
 
 /// The event types that `_handle_back_compat` rewrites.

@@ -15,6 +15,7 @@ use pyo3::types::{
 
 use super::constructors::{Ask, EVENT_DATA, known};
 use super::dagster::Dagster;
+use super::known::{Known, recognise};
 
 /// What a constructor asks of an argument that it then keeps as it is.
 enum Check {
@@ -28,12 +29,21 @@ enum Check {
     Instance(Vec<Py<PyType>>),
     /// A dict of labels and metadata values.
     Metadata,
-    /// A dict of tags that Dagster itself sets, which it does not check further.
-    SystemTags(Vec<String>, Vec<String>),
+    /// A dict of tags of an asset's event.
+    Tags(TagRule),
     /// By event type: the class that the data of an event must have, and whether None will do.
     EventData(HashMap<String, Option<(Py<PyType>, bool)>>),
     /// Not kept as it is: a list of strings that becomes a tuple.
     Strings,
+}
+
+/// Which tags `validate_asset_event_tags` lets pass, or a part of them.
+struct TagRule {
+    /// Keys and beginnings of keys that Dagster itself sets, whose values it does not check.
+    names: Vec<String>,
+    prefixes: Vec<String>,
+    /// Whether all others are checked by the patterns that [`is_plain_tag`] is within.
+    knows_others: bool,
 }
 
 /// One place of the tuple.
@@ -186,8 +196,8 @@ impl Ask {
             Self::Instance(names) => (false, Check::Instance(classes(names)?)),
             Self::OptInstance(names) => (true, Check::Instance(classes(names)?)),
             Self::Metadata => (false, Check::Metadata),
-            Self::Tags => (false, system_tags(globals.py())?),
-            Self::OptTags => (true, system_tags(globals.py())?),
+            Self::Tags => (false, Check::Tags(TagRule::of_dagster(globals.py())?)),
+            Self::OptTags => (true, Check::Tags(TagRule::of_dagster(globals.py())?)),
             Self::Strings => (false, Check::Strings),
             Self::EventData => {
                 let mut rules = HashMap::new();
@@ -242,14 +252,8 @@ impl Check {
                 }
                 Err(_) => false,
             },
-            Self::SystemTags(names, prefixes) => match value.cast_exact::<PyDict>() {
-                Ok(dict) => dict.keys().iter().all(|key| {
-                    let key = key.cast_exact::<PyString>().ok();
-                    key.and_then(|key| key.to_str().ok()).is_some_and(|key| {
-                        names.iter().any(|name| name == key)
-                            || prefixes.iter().any(|prefix| key.starts_with(prefix))
-                    })
-                }),
+            Self::Tags(rule) => match value.cast_exact::<PyDict>() {
+                Ok(dict) => dict.iter().all(|(key, value)| rule.passes(&key, &value)),
                 Err(_) => false,
             },
             Self::EventData(rules) => {
@@ -274,17 +278,66 @@ fn is_one_of(classes: &[Py<PyType>], value: &Bound<'_, PyAny>) -> bool {
     classes.iter().any(|it| it.as_ptr() == class.cast())
 }
 
-/// The tags that pass `validate_asset_event_tags` unchecked, apart from those of partitions.
-fn system_tags(py: Python<'_>) -> PyResult<Check> {
-    let tags = py.import("dagster._core.definitions.data_version")?;
-    let of = |name: &str| -> PyResult<String> { tags.getattr(name)?.extract() };
-    Ok(Check::SystemTags(
-        vec![of("CODE_VERSION_TAG")?, of("DATA_VERSION_TAG")?],
-        vec![
-            of("INPUT_DATA_VERSION_TAG_PREFIX")?,
-            of("INPUT_EVENT_POINTER_TAG_PREFIX")?,
-        ],
-    ))
+impl TagRule {
+    fn of_dagster(py: Python<'_>) -> PyResult<Self> {
+        let versions = py.import("dagster._core.definitions.data_version")?;
+        let of = |name: &str| -> PyResult<String> { versions.getattr(name)?.extract() };
+        let tags = py.import("dagster._utils.tags")?;
+        let pattern =
+            |name: &str| -> PyResult<String> { tags.getattr(name)?.getattr("pattern")?.extract() };
+        let knows_others = [
+            ("normalize_tags", Known::NormalizeTags),
+            ("is_valid_tag_key", Known::IsValidTagKey),
+            ("is_valid_strict_tag_value", Known::IsValidStrictTagValue),
+        ]
+        .iter()
+        .all(|(name, known)| {
+            let function = tags.getattr(*name).ok();
+            function.and_then(|function| recognise(&function)) == Some(*known)
+        }) && pattern("VALID_STRICT_TAG_VALUE_REGEX")? == TAG_VALUE
+            && pattern("VALID_TAG_KEY_REGEX")
+                .is_ok_and(|key| key.starts_with(TAG_KEY_BEGINS) && key.ends_with(TAG_KEY_ENDS));
+        Ok(Self {
+            names: vec![of("CODE_VERSION_TAG")?, of("DATA_VERSION_TAG")?],
+            prefixes: vec![
+                of("INPUT_DATA_VERSION_TAG_PREFIX")?,
+                of("INPUT_EVENT_POINTER_TAG_PREFIX")?,
+            ],
+            knows_others,
+        })
+    }
+
+    fn passes(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> bool {
+        let text = |text| <Bound<'_, PyAny>>::cast_exact::<PyString>(text).ok();
+        let Some(Ok(key)) = text(key).map(|key| key.to_str()) else {
+            return false;
+        };
+        self.names.iter().any(|name| name == key)
+            || self.prefixes.iter().any(|prefix| key.starts_with(prefix))
+            || self.knows_others
+                && text(value)
+                    .and_then(|value| value.to_str().ok())
+                    .is_some_and(|value| is_plain_tag(key, value))
+    }
+}
+
+const TAG_VALUE: &str = "^[A-Za-z0-9_.-]{0,63}$";
+const TAG_KEY_BEGINS: &str = "^([A-Za-z0-9_.-]{1,63}/|";
+const TAG_KEY_ENDS: &str = ")?[A-Za-z0-9_.-]{1,63}$";
+
+/// Whether a tag is a key with at most one namespace, and a value, as the patterns above have them.
+/// A key that names a dimension of a partition, by which the constructor goes, has two.
+fn is_plain_tag(key: &str, value: &str) -> bool {
+    let is_plain = |text: &str| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        text.len() <= 63 && text.bytes().all(is_allowed)
+    };
+    let (namespace, name) = key.split_once('/').unwrap_or(("a", key));
+    !namespace.is_empty()
+        && !name.is_empty()
+        && is_plain(namespace)
+        && is_plain(name)
+        && is_plain(value)
 }
 
 /// Whether the tuple behind a class is a plain named tuple.
