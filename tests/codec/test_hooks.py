@@ -45,6 +45,9 @@ KNOWN = [
             "StepMaterializationData",
             "StepOutputData",
             "StepOutputHandle",
+            "TableColumn",
+            "TableColumnConstraints",
+            "TableSchema",
             "TypeCheckData",
         )
     ),

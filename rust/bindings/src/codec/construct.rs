@@ -79,7 +79,7 @@ pub(super) struct Native {
 pub(super) struct Target {
     pub class: Py<PyAny>,
     pub new: Option<Py<PyAny>>,
-    /// What stands for `new` where all fields are there.
+    /// What stands for `new` where the fields are there that it needs.
     pub recipe: Option<Recipe>,
 }
 

@@ -36,6 +36,10 @@ pub(super) enum Ask {
     OptTags,
     EventData,
     Strings,
+    /// What the class's own annotation of the field asks.
+    Annotated,
+    /// The same; None becomes a new dict.
+    AnnotatedOrDict,
 }
 
 const NORMALIZE_METADATA: (&str, u64) = ("normalize_metadata", 0xce60_73e1_5b52_3e77);
@@ -200,6 +204,37 @@ const KNOWN: &[Known] = &[
         source: 0xebf4_01a4_b030_5d18,
         calls: &[],
         slots: &[("fspath", "path", Ask::Str)],
+    },
+    Known {
+        // TableColumn
+        source: 0x8c2c_73d4_3b2a_b35a,
+        calls: &[],
+        slots: &[
+            ("name", "name", Ask::Annotated),
+            ("type", "type", Ask::Annotated),
+            ("description", "description", Ask::Annotated),
+            ("constraints", "constraints", Ask::Annotated),
+            ("tags", "tags", Ask::AnnotatedOrDict),
+        ],
+    },
+    Known {
+        // TableColumnConstraints
+        source: 0x73d0_a900_cfb1_b483,
+        calls: &[],
+        slots: &[
+            ("nullable", "nullable", Ask::Annotated),
+            ("unique", "unique", Ask::Annotated),
+            ("other", "other", Ask::Annotated),
+        ],
+    },
+    Known {
+        // TableSchema
+        source: 0x7038_e397_b5d9_35fb,
+        calls: &[],
+        slots: &[
+            ("columns", "columns", Ask::Annotated),
+            ("constraints", "constraints", Ask::Annotated),
+        ],
     },
 ];
 

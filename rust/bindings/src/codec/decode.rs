@@ -431,10 +431,22 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
         };
         self.unpack_fields(native, fields)?;
         if let Some(recipe) = &target.recipe
-            && fields.absent.is_empty()
+            && recipe.does_without(fields.absent)
         {
             let values = &self.page.stack[fields.base + 1..];
-            if let Some(object) = recipe.build(target.class.bind(py), values)? {
+            let class = target.class.bind(py);
+            let built = if fields.absent.is_empty() {
+                recipe.build(class, values)?
+            } else {
+                let mut there = values.iter();
+                let value = |field| match fields.absent.binary_search(&field) {
+                    Ok(_) => Some(py.None().into_bound(py)),
+                    Err(_) => there.next().cloned(),
+                };
+                let all: Option<Vec<_>> = (0..fields.count).map(value).collect();
+                all.map_or(Ok(None), |all| recipe.build(class, &all))?
+            };
+            if let Some(object) = built {
                 return Ok(object);
             }
         }

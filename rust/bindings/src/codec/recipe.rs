@@ -35,6 +35,10 @@ enum Check {
     EventData(HashMap<String, Option<(Py<PyType>, bool)>>),
     /// Not kept as it is: a list of strings that becomes a tuple.
     Strings,
+    /// A list whose items all pass.
+    ListOf(Box<Check>),
+    /// A dict of strings by strings.
+    StringDict,
 }
 
 /// Which tags `validate_asset_event_tags` lets pass, or a part of them.
@@ -51,6 +55,8 @@ struct Slot {
     /// Number of the stored field that goes here.
     field: usize,
     optional: bool,
+    /// Whether a new dict takes the place of None.
+    fills_dict: bool,
     check: Check,
 }
 
@@ -102,6 +108,7 @@ impl Recipe {
                 Some(Slot {
                     field: number(name)?,
                     optional,
+                    fills_dict: false,
                     check,
                 })
             };
@@ -127,14 +134,33 @@ impl Recipe {
                     return Ok(None);
                 }
             }
-            let (optional, check) = ask.check(&globals)?;
+            let checked = match ask {
+                Ask::Annotated | Ask::AnnotatedOrDict => {
+                    let annotations = class.getattr("__record_annotations__")?;
+                    annotated(&annotations.get_item(parameter)?)?
+                }
+                ask => Some(ask.check(&globals)?),
+            };
+            let Some((optional, check)) = checked else {
+                return Ok(None);
+            };
             slots.push(Slot {
                 field,
                 optional,
+                fills_dict: matches!(ask, Ask::AnnotatedOrDict),
                 check,
             });
         }
         Ok(Some(Self { slots, event }))
+    }
+
+    /// Whether objects are built without these fields, in which the constructor fills in a dict.
+    pub(super) fn does_without(&self, absent: &[usize]) -> bool {
+        let is_filled = |field| {
+            let mut filled = self.slots.iter().filter(|slot| slot.fills_dict);
+            filled.any(|slot| slot.field == field)
+        };
+        absent.iter().all(|field| is_filled(*field))
     }
 
     /// The object of `class` with these field values; none where only the constructor can tell.
@@ -158,6 +184,10 @@ impl Recipe {
         let mut kept = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
             let value = &values[slot.field];
+            if slot.fills_dict && value.is_none() {
+                kept.push(PyDict::new(py).into_any());
+                continue;
+            }
             let passes = (slot.optional && value.is_none())
                 || slot.check.passes(dagster, value, event_type)?;
             if !passes {
@@ -199,6 +229,8 @@ impl Ask {
             Self::Tags => (false, Check::Tags(TagRule::of_dagster(globals.py())?)),
             Self::OptTags => (true, Check::Tags(TagRule::of_dagster(globals.py())?)),
             Self::Strings => (false, Check::Strings),
+            // Asked by the class's own annotations.
+            Self::Annotated | Self::AnnotatedOrDict => (false, Check::Anything),
             Self::EventData => {
                 let mut rules = HashMap::new();
                 for member in globals.get_item("DagsterEventType")?.try_iter()? {
@@ -250,6 +282,24 @@ impl Check {
                     }
                     true
                 }
+                Err(_) => false,
+            },
+            Self::ListOf(check) => match value.cast_exact::<PyList>() {
+                Ok(list) => {
+                    for item in list {
+                        if !check.passes(dagster, &item, None)? {
+                            return Ok(false);
+                        }
+                    }
+                    true
+                }
+                Err(_) => false,
+            },
+            Self::StringDict => match value.cast_exact::<PyDict>() {
+                Ok(dict) => dict.iter().all(|(key, value)| {
+                    key.is_exact_instance_of::<PyString>()
+                        && value.is_exact_instance_of::<PyString>()
+                }),
                 Err(_) => false,
             },
             Self::Tags(rule) => match value.cast_exact::<PyDict>() {
@@ -427,6 +477,22 @@ fn annotated(annotation: &Bound<'_, PyAny>) -> PyResult<Option<(bool, Check)>> {
             .getattr_opt("UnionType")?
             .is_some_and(|union| origin.is(&union));
     let arguments: Vec<Bound<'_, PyAny>> = arguments.extract()?;
+    let collections = py.import("collections.abc")?;
+    let is_plain = |argument: &Bound<'_, PyAny>| -> PyResult<bool> {
+        Ok(typing.call_method1("get_origin", (argument,))?.is_none())
+    };
+    if let [item] = arguments.as_slice()
+        && origin.is(&collections.getattr("Sequence")?)
+        && is_plain(item)?
+    {
+        return Ok(scalar(item).map(|check| (false, Check::ListOf(Box::new(check)))));
+    }
+    if let [key, value] = arguments.as_slice()
+        && origin.is(&collections.getattr("Mapping")?)
+    {
+        let string = py.get_type::<PyString>();
+        return Ok((key.is(&string) && value.is(&string)).then_some((false, Check::StringDict)));
+    }
     if let [inner, none] = arguments.as_slice()
         && is_union
         && none.is(py.None().bind(py).get_type())
