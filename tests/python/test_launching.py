@@ -117,7 +117,8 @@ def test_the_default_coordinator_launches_a_run_in_a_process_of_its_own(tmp_path
         assert isinstance(instance.run_coordinator, DefaultRunCoordinator)
         assert isinstance(instance.run_launcher, DefaultRunLauncher)
         run = submit(instance, workspace, team="a")
-        assert run.status == DagsterRunStatus.STARTING
+        # Its process may be on its way by now.
+        assert run.status not in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED)
         ended = poll_for_finished_run(instance, run.run_id, timeout=PATIENCE)
         assert ended.status == DagsterRunStatus.SUCCESS
         assert ended.tags["team"] == "a"
