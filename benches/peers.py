@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,10 @@ class Places:
         if name == POSTGRES:
             self.postgres.drop(place)
         else:
-            shutil.rmtree(self.path(name, place), ignore_errors=True)
+            path = self.path(name, place)
+            shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):
+                path.parent.rmdir()  # if no other peer has this place
 
     def rename(self, name: str, old: str, new: str) -> None:
         """Gives a peer's place its name once it is whole."""
@@ -81,6 +84,7 @@ class Places:
         else:
             self.path(name, new).parent.mkdir(parents=True, exist_ok=True)
             self.path(name, old).rename(self.path(name, new))
+            self.remove(name, old)
 
     def size(self, name: str, place: str) -> int:
         """The bytes that a peer's place takes up on the disk; a write-ahead log is left out."""
