@@ -17,6 +17,7 @@ use pyo3::types::{
 };
 
 use super::call::{Level, call_with_names};
+use super::collector::PausedCollector;
 use super::construct::{Entry, FieldUnpack, Native, ReadPlan};
 use super::dagster::Dagster;
 use super::hash::NumberMap;
@@ -26,6 +27,8 @@ use super::registry::Codec;
 /// Keys longer than this are unlikely to come again.
 const LONGEST_CACHED_KEY: usize = 64;
 const CACHED_KEYS: usize = 4096;
+/// Bodies from which on the collector's looking costs more than pausing it.
+const MANY: usize = 64;
 
 /// Many bodies, read one after the other.
 pub struct Page<'a, 'py> {
@@ -41,6 +44,7 @@ pub struct Page<'a, 'py> {
     facet_strings: Vec<Option<Bound<'py, PyString>>>,
     /// Values of the objects that are being read.
     pub(super) stack: Vec<Bound<'py, PyAny>>,
+    _paused: Option<PausedCollector<'py>>,
 }
 
 /// Decodes one body; for several, `with_page` costs less.
@@ -51,14 +55,15 @@ pub fn decode<'py>(
     facets: &[Option<Facet<'_>>],
     shapes: &dyn ShapeSource,
 ) -> PyResult<Bound<'py, PyAny>> {
-    with_page(py, codec, shapes, |page| page.decode(body, facets))
+    with_page(py, codec, shapes, 1, |page| page.decode(body, facets))
 }
 
-/// Runs `read` with a page, inside the contexts in which Dagster deserializes.
+/// Runs `read` with a page of so many bodies, inside the contexts in which Dagster deserializes.
 pub fn with_page<'py, T>(
     py: Python<'py>,
     codec: &Codec,
     shapes: &dyn ShapeSource,
+    bodies: usize,
     read: impl FnOnce(&mut Page<'_, 'py>) -> PyResult<T>,
 ) -> PyResult<T> {
     let mut page = Page {
@@ -71,6 +76,9 @@ pub fn with_page<'py, T>(
         keys: HashMap::new(),
         facet_strings: Vec::new(),
         stack: Vec::new(),
+        _paused: (bodies >= MANY)
+            .then(|| PausedCollector::new(py))
+            .transpose()?,
     };
     let result = read(&mut page);
     page.leave(result)

@@ -7,6 +7,7 @@
 //! the GIL; the engine's side of it (`eventlog::value`) needs none.
 
 mod call;
+mod collector;
 mod construct;
 mod constructors;
 mod dagster;

@@ -101,7 +101,7 @@ impl ShapeTable {
     ) -> PyResult<Bound<'py, PyAny>> {
         let facets = facets.unwrap_or_default();
         let facets = borrow(&facets)?;
-        with_page(py, &self.codec, &self.store.snapshot(), |page| {
+        with_page(py, &self.codec, &self.store.snapshot(), 1, |page| {
             page.decode(body, &facets)
         })
     }
@@ -117,12 +117,18 @@ impl ShapeTable {
         use pyo3::types::PyBytesMethods;
         let facets = facets.unwrap_or_default();
         let facets = borrow(&facets)?;
-        with_page(py, &self.codec, &self.store.snapshot(), |page| {
-            bodies
-                .iter()
-                .map(|body| page.decode(body.as_bytes(), &facets))
-                .collect()
-        })
+        with_page(
+            py,
+            &self.codec,
+            &self.store.snapshot(),
+            bodies.len(),
+            |page| {
+                bodies
+                    .iter()
+                    .map(|body| page.decode(body.as_bytes(), &facets))
+                    .collect()
+            },
+        )
     }
 
     /// The JSON text that `serialize_value` gives for what a body holds.

@@ -439,40 +439,46 @@ impl EventLog {
         found: Vec<StoredDocument>,
         shapes: &Definitions,
     ) -> PyResult<Vec<Document>> {
-        with_page(py, &*Codec::of_dagster(py)?, &**shapes, |page| {
-            found
-                .into_iter()
-                .map(|stored| {
-                    let value = match values {
-                        true => Some(page.decode(&stored.body, &[])?.unbind()),
-                        false => None,
-                    };
-                    let row = stored.row;
-                    let run = row.run.as_ref().map(|run| {
-                        let tags = run.tags.iter().cloned().collect();
-                        (
-                            run.status.clone(),
-                            run.updated,
-                            run.started,
-                            run.ended,
-                            tags,
-                        )
-                    });
-                    let terms = row
-                        .all_terms(space)
-                        .into_iter()
-                        .map(|t| (t.name, t.value, t.order));
-                    Ok(Document {
-                        id: stored.id.get(),
-                        created: row.created,
-                        terms: terms.collect(),
-                        run,
-                        value,
-                        key: row.key,
+        with_page(
+            py,
+            &*Codec::of_dagster(py)?,
+            &**shapes,
+            found.len(),
+            |page| {
+                found
+                    .into_iter()
+                    .map(|stored| {
+                        let value = match values {
+                            true => Some(page.decode(&stored.body, &[])?.unbind()),
+                            false => None,
+                        };
+                        let row = stored.row;
+                        let run = row.run.as_ref().map(|run| {
+                            let tags = run.tags.iter().cloned().collect();
+                            (
+                                run.status.clone(),
+                                run.updated,
+                                run.started,
+                                run.ended,
+                                tags,
+                            )
+                        });
+                        let terms = row
+                            .all_terms(space)
+                            .into_iter()
+                            .map(|t| (t.name, t.value, t.order));
+                        Ok(Document {
+                            id: stored.id.get(),
+                            created: row.created,
+                            terms: terms.collect(),
+                            run,
+                            value,
+                            key: row.key,
+                        })
                     })
-                })
-                .collect()
-        })
+                    .collect()
+            },
+        )
     }
 }
 

@@ -35,16 +35,24 @@ impl EventLog {
         events: &[StoredEvent],
         definitions: &Definitions,
     ) -> PyResult<Vec<PyEvent<'py>>> {
-        with_page(py, &*Codec::of_dagster(py)?, &**definitions, |page| {
-            events
-                .iter()
-                .map(|event| match decode_one(page, event) {
-                    Ok(entry) => Ok((event.sequence.get(), entry)),
-                    Err(error) if may_be_skipped(py, &error) => Err(undecodable(py, event, &error)),
-                    Err(error) => Err(error),
-                })
-                .collect()
-        })
+        with_page(
+            py,
+            &*Codec::of_dagster(py)?,
+            &**definitions,
+            events.len(),
+            |page| {
+                events
+                    .iter()
+                    .map(|event| match decode_one(page, event) {
+                        Ok(entry) => Ok((event.sequence.get(), entry)),
+                        Err(error) if may_be_skipped(py, &error) => {
+                            Err(undecodable(py, event, &error))
+                        }
+                        Err(error) => Err(error),
+                    })
+                    .collect()
+            },
+        )
     }
 
     /// Decodes events; those that do not decode are named with the reason.
@@ -59,22 +67,28 @@ impl EventLog {
         definitions: &Definitions,
         stop: bool,
     ) -> PyResult<(Vec<PyEvent<'py>>, Vec<(u64, String)>)> {
-        with_page(py, &*Codec::of_dagster(py)?, &**definitions, |page| {
-            let (mut decoded, mut failed) = (Vec::new(), Vec::new());
-            for event in events {
-                match decode_one(page, event) {
-                    Ok(entry) => decoded.push((event.sequence.get(), entry)),
-                    Err(error) if may_be_skipped(py, &error) => {
-                        failed.push((event.sequence.get(), error.to_string()));
-                        if stop {
-                            break;
+        with_page(
+            py,
+            &*Codec::of_dagster(py)?,
+            &**definitions,
+            events.len(),
+            |page| {
+                let (mut decoded, mut failed) = (Vec::new(), Vec::new());
+                for event in events {
+                    match decode_one(page, event) {
+                        Ok(entry) => decoded.push((event.sequence.get(), entry)),
+                        Err(error) if may_be_skipped(py, &error) => {
+                            failed.push((event.sequence.get(), error.to_string()));
+                            if stop {
+                                break;
+                            }
                         }
+                        Err(error) => return Err(error),
                     }
-                    Err(error) => return Err(error),
                 }
-            }
-            Ok((decoded, failed))
-        })
+                Ok((decoded, failed))
+            },
+        )
     }
 
     /// Decodes events that may be absent, keeping their places.
