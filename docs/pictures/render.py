@@ -50,9 +50,15 @@ _SLICES = {
 
 
 def shown(*arguments: object) -> str:
-    """What ``dagster-lmdb`` leaves on a terminal, as text with escapes."""
+    """What ``dagster-lmdb`` leaves on a terminal, as text with escapes.
+
+    Raises:
+        SystemExit: If it fails.
+    """
     pid, descriptor = pty.fork()
     if pid == 0:
+        # Where progress goes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         command = [sys.executable, "-m", "dagster_lmdb", *map(str, arguments)]
         os.execve(command[0], command, environment)
@@ -72,6 +78,7 @@ def shown(*arguments: object) -> str:
     if os.waitstatus_to_exitcode(status):
         raise SystemExit(text)
     text = text.replace("\r\n", "\n").replace(f"{HERE}/", "")
+    text = re.sub(r"/[^ ]*(?=/storage/)", "/srv/dagster", text)
     return re.sub(r'(?<=File ")/[^"…]*/(site-packages|lib/python3\.\d+)/', "", text)
 
 
@@ -137,7 +144,7 @@ def trace_picture(name: str, events: Sequence[dict[str, Any]]) -> None:
             f'<rect x="{x}" y="{total - 26}" width="12" height="12" fill="{_SLICES[category]}"/>'
             f'<text x="{x + 16}" y="{total - 16}">{category}</text>'
         )
-        x += 28 + 6 * len(category)
+        x += 34 + 6 * len(category)
     path = HERE / f"{name}.svg"
     path.write_text("\n".join([*drawn, "</svg>\n"]))
     print(path)
@@ -163,11 +170,29 @@ def main() -> None:
         with instance_for_test({"storage": {"custom": block}}, temp_dir=home) as instance:
             instance.event_log_storage.set_concurrency_slots("gauges", 2)
             run_id = execute(instance, "forecast")
+            compared = [
+                execute(instance, "weigh_levels", ops={"weigh_only": {"config": config}})
+                for config in ({"levels": [200.0, 210.0]}, {"levels": [200.0, 260.0, 0.0]})
+            ]
         text = shown("replay", store, run_id, "--speed", "1000x", "--until", "STEP_FAILURE")
         picture("replay", f"dagster-lmdb replay DIR {run_id[:8]}... --until STEP_FAILURE", text)
         command = [sys.executable, "-m", "dagster_lmdb", "trace", store, run_id, "-o", "-"]
         written = subprocess.run(command, check=True, capture_output=True)
         trace_picture("trace", json.loads(written.stdout)["traceEvents"])
+        picture("diff", "dagster-lmdb diff DIR RUN_A RUN_B", shown("diff", store, *compared))
+        os.chdir(home)
+        extracted = shown(
+            "extract", "history", run_id, "-o", "run.capsule", "--redact-config", "*token*"
+        )
+        absorbed = shown("absorb", "run.capsule", "look") + shown("absorb", "run.capsule", "look")
+        lines = [
+            f"$ dagster-lmdb extract history {run_id} -o run.capsule --redact-config '*token*'",
+            *extracted.splitlines(),
+            "$ dagster-lmdb absorb run.capsule look",
+            *absorbed.splitlines(),
+        ]
+        lines.insert(-2, "$ dagster-lmdb absorb run.capsule look")
+        picture("capsule", "dagster-lmdb extract, absorb", "\n".join(lines))
 
 
 if __name__ == "__main__":

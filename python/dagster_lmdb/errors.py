@@ -14,6 +14,8 @@ A command that raises one of these has stored nothing. All of them are subclasse
   ``RebuildRunningError``, ``MaintenanceRunningError``
 - looking into runs: ``UnknownRunError``, ``NotInRunError``, ``DestinationExistsError``,
   ``DestinationError``
+- carrying runs: ``NotACapsuleError``, ``DamagedCapsuleError``, ``CapsuleVersionError``,
+  ``ConflictingRunError``, ``UnfinishedRunError``, ``RedactionError``, ``AbsorbRunningError``
 """
 
 from dagster_lmdb._core import (
@@ -40,14 +42,25 @@ from dagster_lmdb._core import (
     UndecodableEventError,
 )
 from dagster_lmdb.debug.errors import (
+    AbsorbRunningError,
+    CapsuleVersionError,
+    ConflictingRunError,
+    DamagedCapsuleError,
     DestinationError,
     DestinationExistsError,
+    NotACapsuleError,
     NotInRunError,
+    RedactionError,
+    UnfinishedRunError,
     UnknownRunError,
 )
 
 __all__ = [
+    "AbsorbRunningError",
     "AlreadyThereError",
+    "CapsuleVersionError",
+    "ConflictingRunError",
+    "DamagedCapsuleError",
     "DamagedRecordError",
     "DamagedStoreError",
     "DestinationError",
@@ -62,14 +75,17 @@ __all__ = [
     "MaintenanceRunningError",
     "MapFullError",
     "NetworkFileSystemError",
+    "NotACapsuleError",
     "NotAStoreError",
     "NotInRunError",
     "NotThereError",
     "OtherPidNamespaceError",
     "ReadersFullError",
     "RebuildRunningError",
+    "RedactionError",
     "SequenceRangeError",
     "StorePermissionError",
     "UndecodableEventError",
+    "UnfinishedRunError",
     "UnknownRunError",
 ]

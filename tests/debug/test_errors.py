@@ -1,17 +1,66 @@
 """Each error of looking into runs is raised where it says, and is an error of the store's."""
 
+import fcntl
+import json
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dagster import DagsterInstance
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
+from dagster._core.events import EngineEventData
 
 from dagster_lmdb.debug import errors
+from dagster_lmdb.debug.absorb import absorb
+from dagster_lmdb.debug.capsule import CapsuleRun, CapsuleWriter, Contents, read_capsule
 from dagster_lmdb.debug.destination import whole_file
+from dagster_lmdb.debug.extract import Extraction, extract
 from dagster_lmdb.debug.player import place_of_step
+from dagster_lmdb.debug.redact import Redaction
 from dagster_lmdb.debug.runs import Source, read_run
 from dagster_lmdb.errors import LmdbStoreError
-from python.entries import log_line
+from python.entries import event, log_line, run
+
+
+def cut_off(beside: Path) -> Path:
+    path = beside.parent.parent / "cut off"
+    with path.open("wb") as file, CapsuleWriter(file) as writer:
+        writer.finish([], {})
+    os.truncate(path, path.stat().st_size - 1)
+    return path
+
+
+def of_later(beside: Path) -> Path:
+    path = beside.parent.parent / "of later"
+    manifest = {"format": "dagster-lmdb capsule", "version": 9, "dagster_lmdb": "9.9"}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("capsule.json", json.dumps(manifest))
+    return path
+
+
+def holding(run_id: str, status: DagsterRunStatus = DagsterRunStatus.SUCCESS) -> Contents:
+    """A capsule's content: a run without events."""
+    made = run(status, run_id=run_id)
+    return Contents([CapsuleRun(made, 1.0, 1.0, None, None, [])], {})
+
+
+def absorb_beside_another(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        absorb(holding("another"), directory)
+    finally:
+        os.close(descriptor)
+
+
+def redact_a_type(source: Source, beside: Path) -> None:
+    made = run(DagsterRunStatus.SUCCESS, tags={"word": "ENGINE_EVENT"})
+    source.runs.add_run(made)
+    source.events.store_event(event(made.run_id, DagsterEventType.ENGINE_EVENT, EngineEventData()))
+    extraction = Extraction(source, [made.run_id])
+    extract(extraction, beside.parent / "new", Redaction(tags=["word"]))
+
 
 Act = Callable[[Source, Path], object]
 
@@ -37,6 +86,25 @@ RAISED: list[tuple[type[LmdbStoreError], str, Act]] = [
     (errors.DestinationExistsError, "exists", lambda _, path: write(path.parent)),
     (errors.DestinationExistsError, "exists", lambda _, path: take_the_name(path.parent / "new")),
     (errors.DestinationError, "No such file", lambda _, path: write(path.parent / "no" / "file")),
+    (errors.NotACapsuleError, "is no capsule", lambda _, path: read_capsule(path)),
+    (errors.DamagedCapsuleError, "its checksum", lambda _, path: read_capsule(cut_off(path))),
+    (errors.CapsuleVersionError, "of version 9", lambda _, path: read_capsule(of_later(path))),
+    (
+        errors.ConflictingRunError,
+        "events of run a_run here that are not",
+        lambda source, _: absorb(holding("a_run"), source.directory),
+    ),
+    (
+        errors.UnfinishedRunError,
+        "would take it for its own",
+        lambda source, _: absorb(holding("another", DagsterRunStatus.STARTED), source.directory),
+    ),
+    (
+        errors.AbsorbRunningError,
+        "another process absorbs",
+        lambda source, _: absorb_beside_another(source.directory),
+    ),
+    (errors.RedactionError, "narrower patterns", lambda source, path: redact_a_type(source, path)),
 ]
 
 

@@ -298,7 +298,7 @@ def test_a_trace_is_a_file_that_is_there_whole(store: Store, tmp_path: Path) -> 
     path = tmp_path / "trace.json"
     result = call("trace", store.directory, store.runs["failing"], "-o", path)
     assert result.exit_code == 0, result.output
-    assert "Wrote 1 runs" in result.stdout
+    assert "Wrote 1 run " in result.stdout
     before = path.read_text()
     assert Parsed(before).processes
     assert "exists" in refused(call("trace", store.directory, store.runs["letters"], "-o", path))

@@ -122,7 +122,18 @@ def test_a_store_is_resized(store: Path, storage: LmdbEventLogStorage, run_id: s
     assert call("verify", store).exit_code == 0
 
 
-VERBS = ("verify", "rebuild", "compact", "stat", "tail", "resize", "replay", "trace")
+VERBS = (
+    "verify",
+    "rebuild",
+    "compact",
+    "stat",
+    "tail",
+    "resize",
+    "replay",
+    "trace",
+    "diff",
+    "extract",
+)
 
 
 def arguments(verb: str, directory: Path) -> list[str]:
@@ -130,6 +141,8 @@ def arguments(verb: str, directory: Path) -> list[str]:
         "resize": ["--map-size", "2T"],
         "replay": ["a_run"],
         "trace": ["a_run", "-o", "-"],
+        "diff": ["a_run", "another"],
+        "extract": ["a_run", "-o", "never-written"],
     }
     return [verb, str(directory), *needed.get(verb, [])]
 

@@ -10,7 +10,10 @@ from typing import Any
 import click
 
 from dagster_lmdb import __version__
+from dagster_lmdb.cli.absorb import absorb
 from dagster_lmdb.cli.compact import compact
+from dagster_lmdb.cli.diff import diff
+from dagster_lmdb.cli.extract import extract
 from dagster_lmdb.cli.rebuild import rebuild
 from dagster_lmdb.cli.replay import replay
 from dagster_lmdb.cli.resize import resize
@@ -55,5 +58,5 @@ def main() -> None:
     """
 
 
-for _verb in (verify, rebuild, compact, stat, tail, resize, replay, trace):
+for _verb in (verify, rebuild, compact, stat, tail, resize, replay, trace, diff, extract, absorb):
     main.add_command(_verb)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dagster_lmdb.cli.counts import counted
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.store import store_arguments
 from dagster_lmdb.cli.windows import TimeSpan, Window
@@ -83,4 +84,6 @@ def trace(
             else:
                 file.write(text.encode())
     if file is not None:
-        click.echo(f"Wrote {made.runs:,} runs to {destination}; https://ui.perfetto.dev opens it.")
+        click.echo(
+            f"Wrote {counted(made.runs, 'run')} to {destination}; https://ui.perfetto.dev opens it."
+        )

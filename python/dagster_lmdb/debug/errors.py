@@ -26,3 +26,31 @@ class DestinationExistsError(LmdbStoreError):
 
 class DestinationError(LmdbStoreError):
     """A file that cannot be written; nothing of it is left."""
+
+
+class UnfinishedRunError(LmdbStoreError):
+    """A run that has not ended, which a daemon would take for one of its own."""
+
+
+class RedactionError(LmdbStoreError):
+    """Values to be redacted that cannot be taken out of what they stand in."""
+
+
+class NotACapsuleError(LmdbStoreError):
+    """A file that is neither a capsule nor one of ``dagster debug export``."""
+
+
+class DamagedCapsuleError(LmdbStoreError):
+    """A capsule that is cut off, or whose content is not what its checksums say."""
+
+
+class CapsuleVersionError(LmdbStoreError):
+    """A capsule of a newer version, or of a Dagster whose objects this one cannot read."""
+
+
+class ConflictingRunError(LmdbStoreError):
+    """A run that is here already, and is another one than the capsule's."""
+
+
+class AbsorbRunningError(LmdbStoreError):
+    """Another process absorbs into the store."""

@@ -44,6 +44,7 @@ class Source:
     """
 
     def __init__(self, directory: Path, overrides: tuple[str, ...] = ()) -> None:
+        self.directory = directory
         self.log = open_store(directory, overrides)
         self.storage = DagsterLmdbStorage(str(directory), **dict.fromkeys(overrides, True))
 

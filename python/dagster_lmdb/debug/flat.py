@@ -1,0 +1,58 @@
+"""Nested values as paths and leaves, and what changed between two of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "absent"})()
+
+
+@dataclass(frozen=True)
+class Change:
+    """A leaf that is not the same in both; ``ABSENT`` where one does not have it."""
+
+    path: str
+    a: Any
+    b: Any
+
+    @property
+    def kind(self) -> Literal["added", "removed", "changed"]:
+        if self.a is ABSENT:
+            return "added"
+        return "removed" if self.b is ABSENT else "changed"
+
+    def as_object(self) -> dict[str, Any]:
+        """The change for programs; a side that does not have the leaf is left out."""
+        sides = {name: side for name, side in (("a", self.a), ("b", self.b)) if side is not ABSENT}
+        return {"path": self.path, "change": self.kind, **sides}
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf of mappings and lists with its path; an empty one of them is a leaf."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, (list, tuple)) and value:
+        for place, inner in enumerate(value):
+            yield from leaves(inner, f"{path}[{place}]")
+    else:
+        yield path, value
+
+
+def changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
+    """The keys of which two mappings have different values, in the order of their keys."""
+    found = (Change(key, a.get(key, ABSENT), b.get(key, ABSENT)) for key in {**a, **b})
+    return sorted(
+        (change for change in found if not same(change.a, change.b)), key=lambda each: each.path
+    )
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two leaves are the same: of one type, so that 1 is not True, and NaN is itself."""
+    return type(a) is type(b) and (a == b or (a != a and b != b))
+
+
+def nested_changes(a: Any, b: Any) -> list[Change]:
+    """The leaves in which two nested values differ."""
+    flat_a, flat_b = (dict(leaves(value)) if value else {} for value in (a, b))
+    return changes(flat_a, flat_b)

@@ -1,0 +1,657 @@
+"""What leaves a store in a capsule comes up in another one as it was."""
+
+import fcntl
+import gzip
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.debug import DebugRunPayload
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.scheduler.instigation import TickData, TickStatus
+from dagster._core.test_utils import instance_for_test
+from dagster._core.utils import make_new_run_id
+from dagster._serdes import serialize_value
+
+from dagster_lmdb.debug import absorb as absorbing
+from dagster_lmdb.debug.capsule import read_capsule
+from debug.history import DEFINITIONS, Store, call, execute, refused
+from python.entries import event, job_origin, log_line, run, whole_block
+
+TICK = TickData(
+    instigator_origin_id="an_origin",
+    instigator_name="a_sensor",
+    instigator_type=InstigatorType.SENSOR,
+    status=TickStatus.SUCCESS,
+    timestamp=1_700_000_000.25,
+    end_timestamp=1_700_000_001.0,
+    selector_id="a_selector",
+    run_ids=["elsewhere"],
+    cursor="17",
+)
+
+
+def backfill(status: BulkActionStatus, **fields: Any) -> PartitionBackfill:
+    return PartitionBackfill(
+        "a_backfill",
+        status,
+        from_failure=False,
+        tags={"of": "letters"},
+        backfill_timestamp=1_700_000_000.0,
+        asset_selection=[dg.AssetKey("letters")],
+        **fields,
+    )
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store with runs of every kind, among them one that a tick and a backfill caused."""
+    home = tmp_path_factory.mktemp("origin")
+    with instance_for_test(whole_block(home), temp_dir=str(home)) as instance:
+        instance.event_log_storage.set_concurrency_slots("lane", 1)
+        tick = instance.create_tick(TICK)
+        instance.add_backfill(backfill(BulkActionStatus.COMPLETED_SUCCESS))
+        caused = {"dagster/tick": str(tick.tick_id), "dagster/backfill": "a_backfill"}
+        runs = {
+            "everything": execute(instance, "everything_job", tags={"team": "blue"}),
+            "failing": execute(instance, "failing_job"),
+            "letters": execute(instance, "letters_job", tags={"dagster/partition": "a", **caused}),
+        }
+        runs["again"] = again(instance, runs["failing"])
+        yield Store(home / "history", instance, runs)
+
+
+def again(instance: DagsterInstance, parent: str) -> str:
+    """A run that executes the failed steps of another one."""
+    from dagster._core.definitions.reconstruct import ReconstructableRepository
+
+    repository = ReconstructableRepository.for_file(str(DEFINITIONS), "defs")
+    options = dg.ReexecutionOptions.from_failure(parent, instance)
+    with dg.execute_job(
+        repository.get_reconstructable_job("failing_job"), instance, reexecution_options=options
+    ) as result:
+        return result.run_id
+
+
+@pytest.fixture
+def capsule(origin: Store, tmp_path: Path) -> Path:
+    """All of the runs, in a file."""
+    return extracted(origin, tmp_path / "run.capsule", *origin.runs)
+
+
+def extracted(origin: Store, path: Path, *names: str, options: Sequence[str] = ()) -> Path:
+    run_ids = [origin.runs[name] for name in names]
+    result = call("extract", origin.directory, *run_ids, "-o", path, *options)
+    assert result.exit_code == 0, result.output
+    return path
+
+
+def absorbed(capsule: Path, directory: Path, *options: str) -> str:
+    result = call("absorb", capsule, directory, *options)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def target(instance: DagsterInstance, tmp_path: Path) -> Path:
+    """The directory of the test's own store, which is not made before it is used."""
+    return tmp_path / "history"
+
+
+def head(directory: Path) -> int:
+    return json.loads(call("stat", directory, "--json").stdout)["head"]
+
+
+# There and back
+
+
+def said(instance: DagsterInstance, run_ids: Sequence[str]) -> dict[str, Any]:
+    """What the storages say of runs, apart from storage ids, which are each store's own."""
+    events, runs = instance.event_log_storage, instance.run_storage
+    records = {
+        record.dagster_run.run_id: record
+        for record in runs.get_run_records(RunsFilter(run_ids=list(run_ids)))
+    }
+    keys = sorted(events.all_asset_keys(), key=dg.AssetKey.to_user_string)
+    assets = events.get_asset_records(keys)
+    statuses = (DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE)
+    return {
+        "runs": {run_id: without_tick(each.dagster_run) for run_id, each in records.items()},
+        "times": {
+            run_id: (each.create_timestamp, each.update_timestamp, each.start_time, each.end_time)
+            for run_id, each in records.items()
+        },
+        "order": [run.run_id for run in runs.get_runs()],
+        "logs": {run_id: events.get_logs_for_run(run_id) for run_id in run_ids},
+        "stats": [events.get_stats_for_run(run_id) for run_id in run_ids],
+        "steps": [events.get_step_stats_for_run(run_id) for run_id in run_ids],
+        "groups": [
+            [without_tick(each) for each in runs.get_run_group(run_id)[1]] for run_id in run_ids
+        ],
+        "counts": {
+            status: runs.get_runs_count(RunsFilter(statuses=[status]))
+            for status in DagsterRunStatus
+        },
+        "tagged": runs.get_run_ids(RunsFilter(tags={"team": "blue"})),
+        "tags": dict(runs.get_run_tags(["team", "dagster/partition"])),
+        "by_job": runs.get_run_ids(RunsFilter(job_name="failing_job")),
+        "snapshots": [
+            (
+                runs.get_job_snapshot(each.dagster_run.job_snapshot_id),
+                runs.get_execution_plan_snapshot(each.dagster_run.execution_plan_snapshot_id),
+            )
+            for each in records.values()
+        ],
+        "assets": [
+            (
+                record.asset_entry.asset_key,
+                record.asset_entry.last_materialization,
+                record.asset_entry.last_run_id,
+            )
+            for record in sorted(assets, key=lambda each: each.asset_entry.asset_key)
+        ],
+        "latest": events.get_latest_materialization_events(keys),
+        "partitions": {key: events.get_materialized_partitions(key) for key in keys},
+        "planned": {run_id: events.get_asset_partitions_for_run(run_id) for run_id in run_ids},
+        "event_tags": {key: events.get_event_tags_for_asset(key) for key in keys},
+        "ends": [
+            [
+                record.event_log_entry
+                for record in events.get_event_records(
+                    dg.EventRecordsFilter(of_type), ascending=True
+                )
+            ]
+            for of_type in statuses
+        ],
+        "backfills": runs.get_backfills(),
+        "ticks": [
+            tick.tick_data
+            for tick in instance.schedule_storage.get_ticks("an_origin", "a_selector")
+        ],
+    }
+
+
+def without_tick(run: dg.DagsterRun) -> dg.DagsterRun:
+    return run.with_tags({key: tag for key, tag in run.tags.items() if key != "dagster/tick"})
+
+
+def test_every_read_gives_what_it_gave(
+    origin: Store, capsule: Path, instance: DagsterInstance, target: Path
+) -> None:
+    absorbed(capsule, target)
+    run_ids = list(origin.runs.values())
+    before, after = said(origin.instance, run_ids), said(instance, run_ids)
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        assert value, name
+        assert after[name] == value, name
+    result = call("verify", target)
+    assert result.exit_code == 0, result.output
+
+
+def test_a_run_names_its_tick_by_the_id_that_it_has_here(
+    origin: Store, capsule: Path, instance: DagsterInstance, target: Path
+) -> None:
+    instance.create_tick(TICK._replace(timestamp=5.0))
+    absorbed(capsule, target)
+    there = origin.instance.get_run_by_id(origin.runs["letters"]).tags["dagster/tick"]
+    here = instance.get_run_by_id(origin.runs["letters"]).tags["dagster/tick"]
+    assert here != there
+    assert instance.schedule_storage.get_tick(int(here)).tick_data == TICK
+    [found] = instance.get_run_ids(RunsFilter(tags={"dagster/tick": here}))
+    assert found == origin.runs["letters"]
+
+
+def test_a_re_execution_brings_its_parent(origin: Store, tmp_path: Path) -> None:
+    whole = extracted(origin, tmp_path / "whole", "again")
+    assert {each.run.run_id for each in read_capsule(whole).runs} == {
+        origin.runs["again"],
+        origin.runs["failing"],
+    }
+    alone = extracted(origin, tmp_path / "alone", "again", options=["--without-parents"])
+    assert [each.run.run_id for each in read_capsule(alone).runs] == [origin.runs["again"]]
+
+
+def test_the_snapshot_that_a_snapshot_was_made_from_comes_along(
+    instance: DagsterInstance, target: Path, tmp_path: Path
+) -> None:
+    @dg.asset
+    def one() -> None: ...
+
+    @dg.asset
+    def two() -> None: ...
+
+    job = dg.Definitions(
+        assets=[one, two], jobs=[dg.define_asset_job("both", executor_def=dg.in_process_executor)]
+    ).resolve_job_def("both")
+    run_id = job.execute_in_process(instance=instance, asset_selection=[dg.AssetKey("one")]).run_id
+    snapshot = instance.get_job_snapshot(instance.get_run_by_id(run_id).job_snapshot_id)
+    parent = snapshot.lineage_snapshot.parent_snapshot_id
+    assert instance.run_storage.has_snapshot(parent)
+    path = tmp_path / "run.capsule"
+    assert call("extract", target, run_id, "-o", path).exit_code == 0
+    assert list(read_capsule(path).snapshots)[:2] == [parent, snapshot.snapshot_id]
+
+
+def test_absorbing_twice_adds_nothing(capsule: Path, target: Path, origin: Store) -> None:
+    assert "Added 4 runs" in absorbed(capsule, target)
+    before = head(target)
+    text = absorbed(capsule, target)
+    assert "Added 0 runs with 0 events" in text
+    assert "There already: 4 runs." in text
+    assert head(target) == before
+    # Nor where they came from.
+    before = head(origin.directory)
+    absorbed(capsule, origin.directory)
+    assert head(origin.directory) == before
+
+
+def test_what_is_new_is_added_to_what_is_there(
+    origin: Store, instance: DagsterInstance, target: Path, tmp_path: Path
+) -> None:
+    absorbed(extracted(origin, tmp_path / "one", "letters"), target)
+    text = absorbed(extracted(origin, tmp_path / "two", "letters", "everything"), target)
+    assert "Added 1 run " in text
+    assert "There already: 1 run." in text
+    assert instance.get_runs_count() == 2
+    assert len(instance.get_ticks("an_origin", "a_selector")) == 1
+    assert instance.run_storage.get_backfills_count() == 1
+
+
+def test_a_run_with_other_content_is_refused(
+    origin: Store, capsule: Path, instance: DagsterInstance, target: Path
+) -> None:
+    run_id = origin.runs["failing"]
+    instance.add_run(run(run_id=run_id, job_name="another"))
+    before = head(target)
+    line = refused(call("absorb", capsule, target))
+    assert f"run {run_id} is here already" in line
+    assert "its job name differs" in line
+    assert head(target) == before
+
+
+def test_a_run_with_other_events_is_refused(
+    origin: Store, capsule: Path, instance: DagsterInstance, target: Path
+) -> None:
+    absorbed(capsule, target)
+    run_id = origin.runs["failing"]
+    instance.event_log_storage.store_event(log_line(run_id, "another"))
+    before = head(target)
+    assert "with other events" in refused(call("absorb", capsule, target))
+    assert head(target) == before
+
+
+def test_events_of_another_run_of_the_same_id_are_refused(
+    origin: Store, capsule: Path, instance: DagsterInstance, target: Path
+) -> None:
+    instance.event_log_storage.store_event(log_line(origin.runs["failing"], "another"))
+    before = head(target)
+    assert "not the capsule's" in refused(call("absorb", capsule, target))
+    assert head(target) == before
+
+
+@pytest.mark.parametrize("dies_in", ["_store_events", "_put_runs"])
+def test_what_died_is_gone_on_with_and_was_not_seen(
+    origin: Store,
+    capsule: Path,
+    instance: DagsterInstance,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dies_in: str,
+) -> None:
+    def dies(source: Any, plans: Any, _: Any) -> None:
+        if dies_in == "_store_events":
+            some = [entry for plan in plans for entry in plan.missing][:7]
+            source.events.store_event_batch(some)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(absorbing, dies_in, dies)
+        assert call("absorb", capsule, target).exit_code == 130
+    assert instance.get_runs() == []
+    assert instance.get_runs_count() == 0
+    absorbed(capsule, target)
+    run_ids = list(origin.runs.values())
+    assert said(instance, run_ids) == said(origin.instance, run_ids)
+
+
+def test_many_events_are_stored_in_several_commits(
+    origin: Store,
+    capsule: Path,
+    instance: DagsterInstance,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(absorbing, "BATCH", 10)
+    absorbed(capsule, target)
+    for run_id in origin.runs.values():
+        assert instance.all_logs(run_id) == origin.instance.all_logs(run_id)
+
+
+def test_two_do_not_absorb_at_once(capsule: Path, target: Path, instance: DagsterInstance) -> None:
+    instance.get_runs()
+    descriptor = os.open(target, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        assert "another process absorbs" in refused(call("absorb", capsule, target))
+    finally:
+        os.close(descriptor)
+    assert instance.get_runs_count() == 0
+    absorbed(capsule, target)
+
+
+# What daemons would take for their own
+
+
+def test_a_run_that_has_not_ended_does_not_leave_by_itself(
+    instance: DagsterInstance, target: Path, tmp_path: Path
+) -> None:
+    run_id = instance.add_run(run(DagsterRunStatus.QUEUED, remote_job_origin=job_origin())).run_id
+    path = tmp_path / "run.capsule"
+    assert "has not ended (QUEUED)" in refused(call("extract", target, run_id, "-o", path))
+    assert not path.exists()
+    assert call("extract", target, run_id, "-o", path, "--unfinished").exit_code == 0
+    elsewhere = tmp_path / "elsewhere"
+    line = refused(call("absorb", path, elsewhere))
+    assert "a daemon on this store would take it for its own" in line
+    assert not elsewhere.exists()
+    absorbed(path, elsewhere, "--unfinished")
+
+
+def test_a_backfill_that_has_not_ended_is_canceled(
+    instance: DagsterInstance, target: Path, tmp_path: Path
+) -> None:
+    instance.add_backfill(backfill(BulkActionStatus.REQUESTED))
+    made = run(DagsterRunStatus.SUCCESS, tags={"dagster/backfill": "a_backfill"})
+    instance.add_run(made)
+    path = tmp_path / "run.capsule"
+    assert call("extract", target, made.run_id, "-o", path).exit_code == 0
+    home = tmp_path / "elsewhere"
+    home.mkdir()
+    text = absorbed(path, home / "history")
+    assert "Backfill a_backfill had not ended; here it is canceled" in text
+    with instance_for_test(whole_block(home), temp_dir=str(home)) as other:
+        assert other.get_backfill("a_backfill").status == BulkActionStatus.CANCELED
+    assert "Added 0 runs" in absorbed(path, home / "history")
+
+
+def test_a_backfill_that_went_on_is_left(
+    origin: Store, instance: DagsterInstance, target: Path, tmp_path: Path
+) -> None:
+    here = backfill(BulkActionStatus.COMPLETED_FAILED, title="as it was here")
+    instance.add_backfill(here)
+    text = absorbed(extracted(origin, tmp_path / "one", "letters"), target)
+    assert "Backfill a_backfill is there with other content" in text
+    assert instance.get_backfill("a_backfill") == here
+
+
+def test_a_daemon_never_sees_an_absorbed_run_unfinished(
+    origin: Store, capsule: Path, instance: DagsterInstance, target: Path
+) -> None:
+    """Every record of the log is looked at: the runs come last, as they ended."""
+    absorbed(capsule, target)
+    result = call("tail", target, "--limit", 100_000, "--json")
+    kinds = [json.loads(line)["kind"] for line in result.stdout.splitlines()]
+    last_event = max(place for place, kind in enumerate(kinds) if kind == "event")
+    after = [kind for kind in kinds[last_event + 1 :] if kind != "shape_defined"]
+    assert after == ["document"] * len(origin.runs)
+
+
+# Files of `dagster debug export`
+
+
+def test_a_file_of_dagster_debug_export_is_absorbed(
+    origin: Store, instance: DagsterInstance, target: Path, tmp_path: Path
+) -> None:
+    run_id = origin.runs["failing"]
+    path = tmp_path / "debug.gz"
+    home = origin.directory.parent
+    subprocess.run(
+        [sys.executable, "-m", "dagster", "debug", "export", run_id, str(path)],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "DAGSTER_HOME": str(home)},
+    )
+    assert "Added 1 run " in absorbed(path, target)
+    assert "Added 0 runs" in absorbed(path, target)
+    before, after = (each.get_run_record_by_id(run_id) for each in (origin.instance, instance))
+    assert after.dagster_run == before.dagster_run
+    assert (after.start_time, after.end_time) == (before.start_time, before.end_time)
+    assert instance.all_logs(run_id) == origin.instance.all_logs(run_id)
+    snapshot_id = before.dagster_run.job_snapshot_id
+    assert instance.get_job_snapshot(snapshot_id) == origin.instance.get_job_snapshot(snapshot_id)
+
+
+# Bad input
+
+
+Damage = Callable[[Path], None]
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size * 2 // 3)
+
+
+def cut_short(path: Path) -> None:
+    os.truncate(path, 3)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def not_a_capsule(path: Path) -> None:
+    path.write_text("not a capsule at all")
+
+
+def an_archive(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("something.txt", "else")
+
+
+def an_archive_of_json(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("capsule.json", "[1, 2]")
+
+
+def flip(path: Path) -> None:
+    """Flips a bit of the compressed events."""
+    with zipfile.ZipFile(path) as archive:
+        member = max(archive.infolist(), key=lambda each: each.compress_size)
+        place = member.header_offset + len(member.filename) + 30 + member.compress_size // 2
+    data = bytearray(path.read_bytes())
+    data[place] ^= 4
+    path.write_bytes(data)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
+    """Makes another archive of the members, whose own checksums are right."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+        comment = archive.comment
+    change(members)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        archive.comment = comment
+
+
+def other_content(path: Path) -> None:
+    def change(members: dict[str, bytes]) -> None:
+        members["runs.jsonl"] = members["runs.jsonl"].replace(b"SUCCESS", b"FAILURE")
+
+    rewrite(path, change)
+
+
+def a_member_less(path: Path) -> None:
+    rewrite(path, lambda members: members.pop("snapshots.jsonl") and None)
+
+
+def other_manifest(path: Path) -> None:
+    def change(members: dict[str, bytes]) -> None:
+        members["capsule.json"] = members["capsule.json"].replace(b"snapshots", b"snapsh0ts")
+
+    rewrite(path, change)
+
+
+def newer(path: Path) -> None:
+    def change(members: dict[str, bytes]) -> None:
+        members["capsule.json"] = members["capsule.json"].replace(b'"version": 1', b'"version": 2')
+
+    rewrite(path, change)
+
+
+def not_of_debug(path: Path) -> None:
+    path.write_bytes(gzip.compress(b'{"__class__": "Something"}'))
+
+
+def debug_cut(path: Path) -> None:
+    path.write_bytes(gzip.compress(os.urandom(9000))[:5000])
+
+
+def debug_of_bytes(path: Path) -> None:
+    path.write_bytes(gzip.compress(b"\xff\xfe\x00"))
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (cut, "is cut off or damaged"),
+        (cut_short, "is no capsule"),
+        (empty, "is no capsule"),
+        (not_a_capsule, "is no capsule"),
+        (an_archive, "an archive without capsule.json"),
+        (an_archive_of_json, "not a capsule's"),
+        (flip, "is cut off or damaged"),
+        (other_content, "runs.jsonl is not what its checksum says"),
+        (a_member_less, "lacks snapshots.jsonl"),
+        (other_manifest, "capsule.json is not what its checksum says"),
+        (newer, "is a capsule of version 2"),
+        (not_of_debug, "no file of `dagster debug export`"),
+        (debug_cut, "is cut off or damaged"),
+        (debug_of_bytes, "no file of `dagster debug export`"),
+        (gone, "cannot be read: No such file"),
+    ],
+)
+def test_what_is_no_whole_capsule_is_refused(
+    capsule: Path, tmp_path: Path, damage: Damage, says: str
+) -> None:
+    damage(capsule)
+    elsewhere = tmp_path / "elsewhere"
+    assert says in refused(call("absorb", capsule, elsewhere))
+    assert not elsewhere.exists()
+
+
+def test_every_cut_is_found(capsule: Path, tmp_path: Path) -> None:
+    whole = capsule.read_bytes()
+    for length in range(0, len(whole), max(len(whole) // 40, 1)):
+        capsule.write_bytes(whole[:length])
+        refused(call("absorb", capsule, tmp_path / "elsewhere"))
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_objects_that_dagster_cannot_read_are_the_versions_trouble(
+    origin: Store, capsule: Path, tmp_path: Path
+) -> None:
+    payload = DebugRunPayload.build(
+        origin.instance, origin.instance.get_run_by_id(origin.runs["letters"])
+    )
+    text = serialize_value(payload).replace('"StepSuccessData"', '"DataOfTomorrow"')
+    capsule.write_bytes(gzip.compress(text.encode()))
+    line = refused(call("absorb", capsule, tmp_path / "elsewhere"))
+    assert "cannot read it, which was written with Dagster" in line
+
+
+def test_a_directory_that_is_no_store_is_refused(capsule: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "notes"
+    directory.mkdir()
+    (directory / "notes.txt").write_text("not a store")
+    refused(call("absorb", capsule, directory))
+    assert [each.name for each in directory.iterdir()] == ["notes.txt"]
+
+
+def test_an_unknown_run_does_not_leave(origin: Store, tmp_path: Path) -> None:
+    unknown = make_new_run_id()
+    path = tmp_path / "run.capsule"
+    runs = [origin.runs["failing"], unknown]
+    assert f"no run {unknown}" in refused(call("extract", origin.directory, *runs, "-o", path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_events_without_a_run_do_not_leave(
+    instance: DagsterInstance, target: Path, tmp_path: Path
+) -> None:
+    run_id = make_new_run_id()
+    instance.event_log_storage.store_event(event(run_id, DagsterEventType.RUN_SUCCESS))
+    assert f"no run {run_id}" in refused(call("extract", target, run_id, "-o", tmp_path / "run"))
+
+
+def test_a_file_that_is_there_is_not_written_over(
+    origin: Store, capsule: Path, tmp_path: Path
+) -> None:
+    before = capsule.read_bytes()
+    run_id = origin.runs["letters"]
+    assert "exists" in refused(call("extract", origin.directory, run_id, "-o", capsule))
+    assert capsule.read_bytes() == before
+    assert call("extract", origin.directory, run_id, "-o", capsule, "--force").exit_code == 0
+    assert [each.run.run_id for each in read_capsule(capsule).runs] == [run_id]
+
+
+def test_no_room_leaves_nothing(origin: Store, tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk."""
+    path = tmp_path / "run.capsule"
+    program = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from dagster_lmdb.debug.extract import Extraction, extract\n"
+        "from dagster_lmdb.debug.errors import DestinationError\n"
+        "from dagster_lmdb.debug.runs import Source\n"
+        "from pathlib import Path\n"
+        "made = Extraction(Source(Path(sys.argv[1])), sys.argv[3:])\n"
+        "list(made.events(sys.argv[3]))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "try:\n"
+        "    extract(made, Path(sys.argv[2]))\n"
+        "except DestinationError as error:\n"
+        "    print(error)\n"
+    )
+    arguments = [str(origin.directory), str(path), *origin.runs.values()]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
+    )
+    assert "cannot be written: File too large" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_capsule_says_what_is_in_it_and_what_is_not(origin: Store, capsule: Path) -> None:
+    with zipfile.ZipFile(capsule) as archive:
+        manifest: Mapping[str, Any] = json.loads(archive.read("capsule.json"))
+        assert manifest["version"] == 1
+        assert manifest["runs"] == list(origin.runs.values())
+        assert any("compute logs" in each for each in manifest["absent"])
+        assert set(archive.namelist()) == {*manifest["members"], "capsule.json"}
+        for name, facts in manifest["members"].items():
+            lines = archive.read(name).splitlines()
+            assert len(lines) == facts["lines"]
+            assert all(isinstance(json.loads(line), dict) for line in lines)
+    assert manifest["members"]["ticks.jsonl"]["lines"] == 1
+    assert manifest["members"]["backfills.jsonl"]["lines"] == 1
+
+
+def test_the_help_has_an_example() -> None:
+    result = call("absorb", "--help")
+    assert result.exit_code == 0
+    assert "  dagster-lmdb absorb run.capsule /tmp/look" in result.stdout
