@@ -9,7 +9,7 @@ pub(super) fn push_float(text: &mut String, value: f64) {
         return text.push_str(if value > 0.0 { "Infinity" } else { "-Infinity" });
     }
     // Rust's digits are the shortest too; only the layout around them is Python's own.
-    let scientific = format!("{value:e}");
+    let scientific = shortest(value);
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if mantissa.starts_with('-') {
@@ -46,6 +46,23 @@ pub(super) fn push_float(text: &mut String, value: f64) {
     }
 }
 
+/// The fewest digits that read back the same, in scientific notation; of those as short, the nearest,
+/// and of two as near the even one, as Python has it. Rust takes the upper one there.
+fn shortest(value: f64) -> String {
+    let shortest = format!("{value:e}");
+    let digits = shortest.bytes().take_while(|byte| *byte != b'e');
+    let digits = digits.filter(u8::is_ascii_digit).count();
+    // Only digits that reach the float's last bits can lie as near from both sides.
+    if digits < 16 {
+        return shortest;
+    }
+    let nearest = format!("{value:.*e}", digits - 1);
+    match nearest.parse::<f64>() {
+        Ok(read) if read == value => nearest,
+        _ => shortest,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -64,6 +81,9 @@ mod tests {
             (1e16, "1e+16"),
             (1234567890123456.7, "1234567890123456.8"),
             (12345678901234567.0, "1.2345678901234568e+16"),
+            // Halfway between two numbers of seventeen digits.
+            (1795610462.0 + 0.95703125, "1795610462.9570312"),
+            (1795610462.0 + 0.19921875, "1795610462.1992188"),
             (-2.5e300, "-2.5e+300"),
             (5e-324, "5e-324"),
             (f64::MAX, "1.7976931348623157e+308"),
