@@ -32,16 +32,19 @@ __all__ = [
     "AssetRow",
     "Batch",
     "Batches",
+    "BelowHorizonError",
     "Claim",
     "Compacted",
     "DamagedRecordError",
     "DamagedStoreError",
+    "DestinationExistsError",
     "DiskFailedError",
     "DiskFullError",
     "Document",
     "DuplicatePlannedCheckError",
     "EventLog",
     "FoldVersionError",
+    "Fork",
     "FormatTooNewError",
     "History",
     "IncompatibleHostError",
@@ -49,10 +52,12 @@ __all__ = [
     "MaintenanceRunningError",
     "MapFullError",
     "NetworkFileSystemError",
+    "NoSuchMomentError",
     "NotAStoreError",
     "NotThereError",
     "OtherPidNamespaceError",
     "PoolRow",
+    "ReadOnlyError",
     "ReadersFullError",
     "RebuildRunningError",
     "SequenceRangeError",
@@ -88,6 +93,10 @@ class UndecodableEventError(LmdbStoreError):
 class RebuildRunningError(LmdbStoreError): ...
 class MaintenanceRunningError(LmdbStoreError): ...
 class SequenceRangeError(LmdbStoreError): ...
+class NoSuchMomentError(LmdbStoreError): ...
+class BelowHorizonError(LmdbStoreError): ...
+class DestinationExistsError(LmdbStoreError): ...
+class ReadOnlyError(LmdbStoreError): ...
 
 class DuplicatePlannedCheckError(LmdbStoreError):
     """An evaluation met several planned executions of its run."""
@@ -194,6 +203,20 @@ class Compacted:
     registers_from: int
 
 @final
+class Fork:
+    """A store that was made from another's history."""
+
+    store_id: str
+    #: Its head, and the last record of the source that it has.
+    sequence: int
+    #: Frames that were copied.
+    records: int
+    #: The source's horizons: a fork whose ``sequence`` is at least ``whole_from`` - 1 shows all
+    #: that the source did; with ``registers_from`` also heartbeats and cursor values.
+    whole_from: int
+    registers_from: int
+
+@final
 class Verification:
     """What ``EventLog.verify`` found. ``differences`` is empty for a sound store."""
 
@@ -249,8 +272,12 @@ class EventLog:
         allow_network_file_system: bool = False,
         allow_other_pid_namespaces: bool = False,
         for_rebuild: bool = False,
+        read_only: bool = False,
     ) -> Self:
-        """``for_rebuild`` opens a store whose projections another fold version left behind."""
+        """``for_rebuild`` opens a store whose projections another fold version left behind.
+
+        ``read_only`` refuses every write of this handle with ReadOnlyError.
+        """
     @property
     def store_id(self) -> str: ...
     def close(self) -> None:
@@ -660,3 +687,51 @@ class EventLog:
         """
     def husk(self, sequences: Sequence[int]) -> list[int]:
         """Replaces the records of these sequences that may go by husks; returns those replaced."""
+
+    # Time travel
+    def resolve(
+        self,
+        sequence: int | None = None,
+        *,
+        time: float | None = None,
+        end_of_run: str | None = None,
+        now: float,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> int:
+        """The last record at a moment, which is one of a sequence, a time and the end of a run.
+
+        *At a time* (Unix seconds) is before the first record whose time is after it; one that was
+        ahead of the host's clock as it was committed counts for nothing. *The end of a run* is its
+        last event so far, or where its events are stored elsewhere the last record of its state.
+        ``now`` is what the clock shows. Costs the records of about a second.
+
+        Raises:
+            NoSuchMomentError: For a record beyond the head, a time before the first record or after
+                now, and an unknown run.
+        """
+    def fork(
+        self,
+        destination: str | PathLike[str],
+        sequence: int,
+        *,
+        incomplete: bool = False,
+        allow_network_file_system: bool = False,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Fork:
+        """Makes a store with the history up to a record, that one included, beside live writers.
+
+        Nothing is at ``destination`` until all is. ``incomplete`` goes on below ``whole_from``,
+        with what a compaction has left. Costs the length of the log up to there.
+
+        Raises:
+            NoSuchMomentError: Beyond the head.
+            BelowHorizonError: Below ``whole_from``, unless ``incomplete``.
+            DestinationExistsError: If there is anything at the destination.
+            MaintenanceRunningError: Beside a compaction of this store.
+        """
+    def horizons(self) -> tuple[int, int]:
+        """``(whole_from, registers_from)``, as ``stat`` has them."""
+    def forked_from(self) -> tuple[str, int, int] | None:
+        """For a fork: the source's id, the last record taken from it, and its checksum."""
+    def record_checksum(self, sequence: int) -> int | None:
+        """The CRC-32C of a record or husk; None where no frame of its own is."""

@@ -11,17 +11,20 @@ A command that raises one of these has stored nothing. All of them are subclasse
 - the content: ``DamagedStoreError``, ``DamagedRecordError``, ``UndecodableEventError``
 - the history asked for: ``SequenceRangeError``, ``NotThereError``
 - the command: ``AlreadyThereError``, ``NotThereError``, ``DuplicatePlannedCheckError``,
-  ``RebuildRunningError``, ``MaintenanceRunningError``
-- looking into runs: ``UnknownRunError``, ``NotInRunError``, ``DestinationExistsError``,
-  ``DestinationError``
+  ``RebuildRunningError``, ``MaintenanceRunningError``, ``ReadOnlyError``
+- the moment: ``NoSuchMomentError``, ``BelowHorizonError``
+- looking into runs: ``UnknownRunError``, ``NotInRunError``
 - carrying runs: ``NotACapsuleError``, ``DamagedCapsuleError``, ``CapsuleVersionError``,
   ``ConflictingRunError``, ``UnfinishedRunError``, ``RedactionError``, ``AbsorbRunningError``
+- what is to be written: ``DestinationExistsError``, ``DestinationError``
 """
 
 from dagster_lmdb._core import (
     AlreadyThereError,
+    BelowHorizonError,
     DamagedRecordError,
     DamagedStoreError,
+    DestinationExistsError,
     DiskFailedError,
     DiskFullError,
     DuplicatePlannedCheckError,
@@ -32,10 +35,12 @@ from dagster_lmdb._core import (
     MaintenanceRunningError,
     MapFullError,
     NetworkFileSystemError,
+    NoSuchMomentError,
     NotAStoreError,
     NotThereError,
     OtherPidNamespaceError,
     ReadersFullError,
+    ReadOnlyError,
     RebuildRunningError,
     SequenceRangeError,
     StorePermissionError,
@@ -47,7 +52,6 @@ from dagster_lmdb.debug.errors import (
     ConflictingRunError,
     DamagedCapsuleError,
     DestinationError,
-    DestinationExistsError,
     NotACapsuleError,
     NotInRunError,
     RedactionError,
@@ -58,6 +62,7 @@ from dagster_lmdb.debug.errors import (
 __all__ = [
     "AbsorbRunningError",
     "AlreadyThereError",
+    "BelowHorizonError",
     "CapsuleVersionError",
     "ConflictingRunError",
     "DamagedCapsuleError",
@@ -75,11 +80,13 @@ __all__ = [
     "MaintenanceRunningError",
     "MapFullError",
     "NetworkFileSystemError",
+    "NoSuchMomentError",
     "NotACapsuleError",
     "NotAStoreError",
     "NotInRunError",
     "NotThereError",
     "OtherPidNamespaceError",
+    "ReadOnlyError",
     "ReadersFullError",
     "RebuildRunningError",
     "RedactionError",

@@ -14,6 +14,7 @@ from dagster_lmdb.cli.absorb import absorb
 from dagster_lmdb.cli.compact import compact
 from dagster_lmdb.cli.diff import diff
 from dagster_lmdb.cli.extract import extract
+from dagster_lmdb.cli.fork import fork
 from dagster_lmdb.cli.rebuild import rebuild
 from dagster_lmdb.cli.replay import replay
 from dagster_lmdb.cli.resize import resize
@@ -52,11 +53,24 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dagster-lmdb")
 def main() -> None:
-    """Look into a store of dagster-lmdb, check it, and mend it.
+    """Look into a store of dagster-lmdb, check it, mend it, and go back in its history.
 
     DIR is the directory that dagster.yaml names as base_dir.
     """
 
 
-for _verb in (verify, rebuild, compact, stat, tail, resize, replay, trace, diff, extract, absorb):
+for _verb in (
+    verify,
+    rebuild,
+    compact,
+    stat,
+    tail,
+    resize,
+    fork,
+    replay,
+    trace,
+    diff,
+    extract,
+    absorb,
+):
     main.add_command(_verb)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from dagster_lmdb.debug.errors import DestinationError, DestinationExistsError
+from dagster_lmdb.debug.errors import DestinationError, destination_exists
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def whole_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
         DestinationError: If it cannot be written.
     """
     if path.is_dir() or (not force and os.path.lexists(path)):
-        raise DestinationExistsError(path)
+        raise destination_exists(path)
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
@@ -38,7 +38,7 @@ def whole_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
         if force or not _linked(name, path):
             os.replace(name, path)
     except FileExistsError as error:
-        raise DestinationExistsError(path) from error
+        raise destination_exists(path) from error
     except OSError as error:
         raise DestinationError(f"{path} cannot be written: {error.strerror}") from error
     finally:

@@ -1,6 +1,6 @@
 """What looking into runs refuses; each message says why and what to do."""
 
-from dagster_lmdb._core import LmdbStoreError
+from dagster_lmdb._core import DestinationExistsError, LmdbStoreError
 
 
 class UnknownRunError(LmdbStoreError):
@@ -17,11 +17,9 @@ class NotInRunError(LmdbStoreError):
     """A step, an event or a time that the run does not have."""
 
 
-class DestinationExistsError(LmdbStoreError):
+def destination_exists(path: object) -> DestinationExistsError:
     """A file that is in the way of the one to be written."""
-
-    def __init__(self, path: object) -> None:
-        super().__init__(f"{path} exists; remove it, or give --force to write over it")
+    return DestinationExistsError(f"{path} exists; remove it, or give --force to write over it")
 
 
 class DestinationError(LmdbStoreError):

@@ -132,6 +132,31 @@ create_exception!(
     "An evaluation matches several planned executions."
 );
 
+create_exception!(
+    dagster_lmdb._core,
+    NoSuchMomentError,
+    LmdbStoreError,
+    "The log never was, or is not yet, where it is asked for."
+);
+create_exception!(
+    dagster_lmdb._core,
+    BelowHorizonError,
+    LmdbStoreError,
+    "A compaction has taken what tells how the instance was."
+);
+create_exception!(
+    dagster_lmdb._core,
+    DestinationExistsError,
+    LmdbStoreError,
+    "There is something where a store was to be made."
+);
+create_exception!(
+    dagster_lmdb._core,
+    ReadOnlyError,
+    LmdbStoreError,
+    "The store is open for reading, as of one moment."
+);
+
 /// The exception of an engine's error.
 pub fn to_py(error: Error) -> PyErr {
     let text = error.to_string();
@@ -156,6 +181,10 @@ pub fn to_py(error: Error) -> PyErr {
         Error::Body { sequence, .. } => undecodable(sequence, text),
         Error::RebuildRunning { .. } => RebuildRunningError::new_err(text),
         Error::MaintenanceRunning { .. } => MaintenanceRunningError::new_err(text),
+        Error::NoSuchMoment { .. } => NoSuchMomentError::new_err(text),
+        Error::NoLongerWhole { .. } => BelowHorizonError::new_err(text),
+        Error::DestinationExists { .. } => DestinationExistsError::new_err(text),
+        Error::ReadOnly { .. } => ReadOnlyError::new_err(text),
         Error::DuplicatePlannedCheck {
             planned,
             check,

@@ -18,15 +18,16 @@ mod _core {
     use crate::codec::ShapeTable;
     #[pymodule_export]
     use crate::errors::{
-        AlreadyThereError, DamagedRecordError, DamagedStoreError, DiskFailedError, DiskFullError,
-        DuplicatePlannedCheckError, FoldVersionError, FormatTooNewError, IncompatibleHostError,
-        LmdbStoreError, MaintenanceRunningError, MapFullError, NetworkFileSystemError,
-        NotAStoreError, NotThereError, OtherPidNamespaceError, ReadersFullError,
+        AlreadyThereError, BelowHorizonError, DamagedRecordError, DamagedStoreError,
+        DestinationExistsError, DiskFailedError, DiskFullError, DuplicatePlannedCheckError,
+        FoldVersionError, FormatTooNewError, IncompatibleHostError, LmdbStoreError,
+        MaintenanceRunningError, MapFullError, NetworkFileSystemError, NoSuchMomentError,
+        NotAStoreError, NotThereError, OtherPidNamespaceError, ReadOnlyError, ReadersFullError,
         RebuildRunningError, SequenceRangeError, StorePermissionError, UndecodableEventError,
     };
     #[pymodule_export]
     use crate::event_log::{
-        AssetRow, Batch, Batches, Claim, Compacted, Document, EventLog, History, PoolRow,
+        AssetRow, Batch, Batches, Claim, Compacted, Document, EventLog, Fork, History, PoolRow,
         Verification,
     };
 

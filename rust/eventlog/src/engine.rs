@@ -8,6 +8,7 @@ use crate::command::{Command, PURGE_STEP, Purge, Reply, to_purge};
 use crate::commit::{SCHEMA, Submitted, apply_in_steps, cached_status_key};
 use crate::compaction::{self, Compacted, Keep};
 use crate::error::{Error, Result};
+use crate::fork::{self, Fork, ForkOptions, Moment};
 use crate::log::husk::{Order, husk_of};
 use crate::projection::key::Key;
 use crate::projection::{Table, rows};
@@ -231,6 +232,22 @@ impl EventLog {
     /// deletions have left.
     pub fn compact(&self, keep: Keep, now: f64, progress: Progress<'_>) -> Result<Compacted> {
         compaction::compact(&self.store, keep, now, progress)
+    }
+
+    /// The last record at a moment; `now` is what the clock shows, in Unix seconds.
+    pub fn resolve(&self, moment: &Moment, now: f64, progress: Progress<'_>) -> Result<Sequence> {
+        fork::resolve(&self.store, moment, now, progress)
+    }
+
+    /// Makes a store of its own with the history up to a record, beside live writers.
+    pub fn fork(
+        &self,
+        destination: &Path,
+        at: Sequence,
+        options: ForkOptions,
+        progress: Progress<'_>,
+    ) -> Result<Fork> {
+        fork::fork(&self.store, destination, at, options, progress)
     }
 
     /// The event under a sequence, as Dagster's packed JSON.

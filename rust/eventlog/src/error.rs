@@ -205,6 +205,30 @@ pub enum Error {
     )]
     MaintenanceRunning { path: PathBuf },
 
+    /// The log never was, or is not yet, where it is asked for.
+    #[error("{path} has no such moment: {reason}")]
+    NoSuchMoment { path: PathBuf, reason: String },
+
+    /// A compaction has taken what tells how it was.
+    #[error(
+        "{path} tells how it was from record {whole_from} on, and was asked for record {at}: a compaction has taken states that later ones up to there overwrote, and what belonged to deleted runs and purged ticks; ask for a later record, or allow an incomplete copy to have what is left"
+    )]
+    NoLongerWhole {
+        path: PathBuf,
+        at: u64,
+        whole_from: u64,
+    },
+
+    /// A copy was to be made where something is.
+    #[error("{path} exists; nothing was written; name a path that does not")]
+    DestinationExists { path: PathBuf },
+
+    /// A write to a store that is open for reading.
+    #[error(
+        "{path} shows a store as it was at one moment, so nothing can be stored; take as_of out of the storage's configuration to go on from today, or make a store of its own with: dagster-lmdb fork"
+    )]
+    ReadOnly { path: PathBuf },
+
     /// Any other failure of LMDB.
     #[error("LMDB failed on {path}: {source}")]
     Lmdb { path: PathBuf, source: LmdbError },

@@ -50,6 +50,7 @@ pub mod commit;
 pub mod compaction;
 pub mod engine;
 pub mod error;
+pub mod fork;
 pub mod log;
 pub mod projection;
 pub mod query;

@@ -1,10 +1,12 @@
 """Commands that are refused, and what excludes another."""
 
+import itertools
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from dagster import AssetKey, DagsterEventType, EventLogEntry
@@ -129,18 +131,22 @@ def test_a_second_rebuild_is_refused(storage: LmdbEventLogStorage) -> None:
 
 @of(MaintenanceRunningError)
 def test_compaction_and_what_reads_the_log_in_steps_exclude_each_other(
-    storage: LmdbEventLogStorage,
+    storage: LmdbEventLogStorage, tmp_path: Path
 ) -> None:
     storage.store_event(line("run", "before"))
     storage.delete_events("run")
     log = storage._log
+    copies = (tmp_path / f"copy {number}" for number in itertools.count())
 
     def compact(progress: Callable[[str, int, int], None] | None = None) -> int:
         return log.compact(now=time.time(), progress=progress).records
 
-    works = {"compact": compact, "verify": log.verify, "rebuild": log.rebuild}
-    excluded = [("compact", other) for other in works] + [("verify", "compact")]
-    excluded.append(("rebuild", "compact"))
+    def copy(progress: Callable[[str, int, int], None] | None = None) -> None:
+        log.fork(next(copies), 1, incomplete=True, progress=progress)
+
+    works = {"compact": compact, "verify": log.verify, "rebuild": log.rebuild, "fork": copy}
+    excluded = [("compact", other) for other in works]
+    excluded += [(other, "compact") for other in works if other != "compact"]
     for running, other in excluded:
         refused = []
 

@@ -33,6 +33,7 @@ impl EventLog {
         allow_network_file_system = false,
         allow_other_pid_namespaces = false,
         for_rebuild = false,
+        read_only = false,
     ))]
     #[allow(
         clippy::too_many_arguments,
@@ -48,6 +49,7 @@ impl EventLog {
         allow_network_file_system: bool,
         allow_other_pid_namespaces: bool,
         for_rebuild: bool,
+        read_only: bool,
     ) -> PyResult<Self> {
         let defaults = OpenOptions::default();
         let options = OpenOptions {
@@ -58,6 +60,7 @@ impl EventLog {
             allow_network_file_system,
             allow_other_pid_namespaces,
             for_rebuild,
+            read_only,
         };
         let engine = py
             .detach(|| eventlog::EventLog::open(&directory, &options))

@@ -79,6 +79,10 @@ impl EventLog {
             format!("{:?}", info.meta.durability).to_lowercase(),
         )?;
         stat.set_item("created", info.meta.created)?;
+        if let Some(forked) = &info.meta.forked {
+            let from = format!("{} at record {}", id_text(forked.store), forked.sequence);
+            stat.set_item("forked_from", from)?;
+        }
         stat.set_item("head", head.get())?;
         stat.set_item("whole_from", info.meta.whole_from.max(1))?;
         stat.set_item("registers_from", info.meta.registers_from.max(1))?;
@@ -199,18 +203,18 @@ impl EventLog {
 
 impl EventLog {
     pub(super) fn store_id_text(&self) -> String {
-        self.engine
-            .store()
-            .id()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        id_text(self.engine.store().id())
     }
+}
+
+/// A store's id as text.
+pub(super) fn id_text(id: [u8; 16]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Runs long work without the GIL, taking it for each report; signal handlers run then too, and
 /// what they or the report raise ends the work.
-fn with_progress<R: Send>(
+pub(super) fn with_progress<R: Send>(
     py: Python<'_>,
     progress: Option<Py<PyAny>>,
     work: impl FnOnce(&mut dyn FnMut(&str, u64, u64) -> eventlog::Result<()>) -> eventlog::Result<R>

@@ -6,6 +6,7 @@
 use super::redo;
 use crate::command::{Command, Decision, Reply, decide};
 use crate::error::{Error, Result};
+use crate::log::times::Latest;
 use crate::projection::key::Key;
 use crate::projection::{LogSource, Target, fold};
 use crate::query::Reader;
@@ -72,26 +73,29 @@ fn put(
     redo::add(&mut words, records);
     transaction.set_redo(words);
     let mut sequence = head;
+    let mut latest = Latest::now();
     for payload in records {
         sequence = sequence.next();
-        append(transaction, sequence, payload)?;
+        latest.see(append(transaction, sequence, payload)?);
     }
+    latest.mark(transaction, sequence)?;
     clear_what_was_cached(transaction, command)?;
     Ok(())
 }
 
-/// Appends one record and folds it into the live projections.
+/// Appends one record and folds it into the live projections; returns the record's time.
 pub(super) fn append(
     transaction: &mut Transaction<'_>,
     sequence: Sequence,
     payload: &[u8],
-) -> Result<()> {
+) -> Result<Option<f64>> {
     let (log, set) = (transaction.trees().log, transaction.live_set());
     let writing = transaction.writing();
     writing.append(log, &sequence.to_key(), &seal_frame(payload))?;
     let record = Record::decode(payload).map_err(|error| Error::Refused(error.to_string()))?;
     let mut target = Target::new(writing, set, LogSource::Same(log));
-    fold(&mut target, sequence, &record)
+    fold(&mut target, sequence, &record)?;
+    Ok(record.timestamp())
 }
 
 /// What Dagster caches of an asset's partitions only ever grows, so a wipe takes it away, also one

@@ -9,6 +9,7 @@
 
 use super::apply::{append, clear_cached_status};
 use crate::error::{Error, Result};
+use crate::log::times::Latest;
 use crate::query::Reader;
 use crate::record::Record;
 use crate::sequence::Sequence;
@@ -40,13 +41,14 @@ pub fn redo(transaction: &mut Transaction<'_>, bytes: &[u8]) -> Result<()> {
             u64::from_le_bytes(*first)
         )));
     }
+    let mut latest = Latest::now();
     while !rest.is_empty() {
         let (length, after) = rest.split_first_chunk().ok_or_else(cut)?;
         let length = u32::from_le_bytes(*length) as usize;
         let (payload, after) = after.split_at_checked(length).ok_or_else(cut)?;
         rest = after;
         sequence = sequence.next();
-        append(transaction, sequence, payload)?;
+        latest.see(append(transaction, sequence, payload)?);
         let record = Record::decode(payload).map_err(|error| Error::Refused(error.to_string()))?;
         match &record {
             Record::AssetWiped(wiped) => clear_cached_status(transaction, Some(&wiped.asset_key))?,
@@ -57,5 +59,5 @@ pub fn redo(transaction: &mut Transaction<'_>, bytes: &[u8]) -> Result<()> {
             _ => false,
         };
     }
-    Ok(())
+    latest.mark(transaction, sequence)
 }

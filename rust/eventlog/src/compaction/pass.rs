@@ -7,7 +7,8 @@ use super::survey::{Cutoffs, Survey, is_register};
 use super::sweep::sweep;
 use crate::error::{Error, Result};
 use crate::log::husk::{Order, husk_of};
-use crate::log::scan;
+use crate::log::times::last_by;
+use crate::log::{scan, walk};
 use crate::query::{Reader, open_record};
 use crate::record::{Record, seal_frame};
 use crate::refold::Progress;
@@ -94,26 +95,7 @@ fn begin(store: &Store, keep: Keep, now: f64, progress: Progress<'_>) -> Result<
     let head = store.read(|snapshot| reader(snapshot).head())?;
     let whole = match keep {
         Keep::Nothing => head,
-        Keep::Since(time) => {
-            let mut last = Sequence::ZERO;
-            walk(
-                store,
-                Sequence::ZERO,
-                head,
-                "find the time",
-                progress,
-                |at, record| {
-                    // A clock that ran ahead must not keep compaction from ever going past its records.
-                    let is_kept = |at: f64| time < at && at <= now;
-                    let go_on = !record.timestamp().is_some_and(is_kept);
-                    if go_on {
-                        last = at;
-                    }
-                    Ok(go_on)
-                },
-            )?;
-            last
-        }
+        Keep::Since(time) => last_by(store, time, now, progress)?,
     };
     Ok(Compaction {
         whole: whole.get(),
@@ -123,39 +105,6 @@ fn begin(store: &Store, keep: Keep, now: f64, progress: Progress<'_>) -> Result<
         bytes: 0,
         log_before: log_bytes(store)?,
     })
-}
-
-/// Calls `see` with the records after a sequence, up to another, until it returns false.
-fn walk(
-    store: &Store,
-    after: Sequence,
-    to: Sequence,
-    phase: &str,
-    progress: Progress<'_>,
-    mut see: impl FnMut(Sequence, &Record<'_>) -> Result<bool>,
-) -> Result<()> {
-    let mut at = after;
-    while at < to {
-        let go_on = store.read(|snapshot| {
-            for row in scan(snapshot.view(), snapshot.trees().log, at)?.take(SCANNED) {
-                let (sequence, frame) = row?;
-                if sequence > to {
-                    at = to;
-                    return Ok(true);
-                }
-                at = sequence;
-                if !see(sequence, &open_record(sequence, frame)?)? {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        })?;
-        progress(phase, at.get(), to.get())?;
-        if !go_on {
-            break;
-        }
-    }
-    Ok(())
 }
 
 /// Goes through the log from where a pass is to its end; returns it as it stands then.

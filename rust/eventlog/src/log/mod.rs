@@ -1,6 +1,7 @@
-//! The log itself: reading it in order, and replacing removed records by husks.
+//! The log itself: reading it in order, when its records came, and replacing removed ones by husks.
 
 pub mod husk;
 mod scan;
+pub mod times;
 
-pub use scan::{Scanned, kind_of, scan};
+pub use scan::{Scanned, kind_of, scan, walk};

@@ -73,6 +73,11 @@ pub fn frame_checksum(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(*checksum))
 }
 
+/// The payload of a frame that was opened before.
+pub fn payload_of(frame: &[u8]) -> &[u8] {
+    frame.get(HEADER..).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{FrameError, open_frame, seal_frame};

@@ -8,7 +8,9 @@ mod kinds;
 pub use documents::{
     Document, DocumentState, RunState, RunStateSet, Space, SpacesWiped, StatusFacet, Term,
 };
-pub use frame::{Frame, FrameError, frame_checksum, frame_kind, open_frame, seal_frame};
+pub use frame::{
+    Frame, FrameError, frame_checksum, frame_kind, open_frame, payload_of, seal_frame,
+};
 pub use kinds::{
     AssetFacet, AssetPartitionsWiped, AssetWiped, CheckExecutionPlanned, CheckFacet, Definition,
     DynamicPartition, Event, EventLogWiped, Husk, Kind, PoolLimit, PoolStep, PoolStepState, Record,

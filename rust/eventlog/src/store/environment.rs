@@ -27,7 +27,7 @@ pub const LOCK: &str = "lock.mdb";
 pub const DRAFT: &str = "lock.mdb.";
 
 /// Trees beside the projection tables.
-const FIXED: [&str; 3] = ["meta", "log", "cached_status"];
+const FIXED: [&str; 4] = ["meta", "log", "cached_status", "times"];
 /// Trees that a later release may open beside these.
 const SPARE_TREES: u32 = 16;
 
@@ -71,6 +71,28 @@ pub fn open(
         .clear_dead_readers()
         .map_err(|error| failed(directory, None, error))?;
     Ok(environment)
+}
+
+/// Opens the environment of a store that nobody else knows of yet, and that is flushed at the end.
+pub fn open_draft(directory: &Path, schema: &Schema, map_size: usize) -> Result<Environment> {
+    Environment::open(
+        directory,
+        &EnvironmentOptions {
+            map_size,
+            max_readers: 1,
+            max_trees: FIXED.len() as u32 + 2 * schema.tables.len() as u32,
+            scratch: true,
+            read_only: false,
+            no_lock: true,
+        },
+    )
+    .map_err(|error| match error.code {
+        libc::ENOMEM => Error::NoAddressSpace {
+            path: directory.into(),
+            map_size,
+        },
+        _ => failed(directory, None, error),
+    })
 }
 
 /// Whether a process has the environment open. This one has not: looking drops its locks.
@@ -234,6 +256,7 @@ fn new_meta(
         registers_from: 0,
         compaction: None,
         silence: Silence::default(),
+        forked: None,
     })
 }
 
@@ -255,13 +278,14 @@ fn open_trees(
             }
         }
     }
-    let [Some(meta), Some(log), Some(cached_status)] = fixed else {
+    let [Some(meta), Some(log), Some(cached_status), Some(times)] = fixed else {
         return Ok(None);
     };
     Ok(Some(Trees {
         meta,
         log,
         cached_status,
+        times,
         sets,
     }))
 }

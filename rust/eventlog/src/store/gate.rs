@@ -18,6 +18,7 @@ pub struct Trees {
     pub meta: Tree,
     pub log: Tree,
     pub cached_status: Tree,
+    pub times: Tree,
     /// The projection tables of both sets, in the order of `Schema::tables`.
     pub sets: [Vec<Tree>; 2],
 }

@@ -55,7 +55,7 @@ pub struct EnvironmentOptions {
     pub max_readers: u32,
     /// Named trees.
     pub max_trees: u32,
-    /// `MDB_NOSYNC`: for scratch environments that nobody keeps.
+    /// `MDB_NOSYNC`: for environments that nobody keeps, or that are flushed once they are whole.
     pub scratch: bool,
     /// `MDB_RDONLY`.
     pub read_only: bool,

@@ -75,6 +75,18 @@ impl Silence {
     }
 }
 
+/// What a store was forked from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forked {
+    /// Id of that store.
+    #[serde(with = "serde_bytes")]
+    pub store: [u8; 16],
+    /// The last sequence that was taken from it.
+    pub sequence: u64,
+    /// Checksum of the record under it, or of the husk that was left of it.
+    pub checksum: u32,
+}
+
 /// What a store says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
@@ -112,6 +124,9 @@ pub struct Meta {
     /// A stretch of the log without events, so that nobody looks for one there again.
     #[serde(default)]
     pub silence: Silence,
+    /// The store whose history this one goes on from.
+    #[serde(default)]
+    pub forked: Option<Forked>,
 }
 
 /// The one field that every format has.

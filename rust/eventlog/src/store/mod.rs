@@ -1,5 +1,6 @@
 //! The store on its host: one LMDB environment, who may open it, and how its commits are serialised.
 
+mod draft;
 mod environment;
 mod fault;
 mod filesystem;
@@ -28,9 +29,10 @@ mod submission;
 mod transaction;
 mod write;
 
+pub use draft::Draft;
 pub use gate::Trees;
 pub use group::Served;
-pub use meta::{Compaction, Durability, FORMAT, Meta, Rebuild, Silence};
+pub use meta::{Compaction, Durability, FORMAT, Forked, Meta, Rebuild, Silence};
 pub use open::{OpenOptions, Schema};
 pub use store::{Store, StoreInfo};
 pub use submission::Submission;

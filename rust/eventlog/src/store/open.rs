@@ -64,6 +64,8 @@ pub struct OpenOptions {
     pub allow_other_pid_namespaces: bool,
     /// Open a store whose live projections are older than this release's, to rebuild them.
     pub for_rebuild: bool,
+    /// Refuse every write of this handle.
+    pub read_only: bool,
 }
 
 impl Default for OpenOptions {
@@ -76,6 +78,7 @@ impl Default for OpenOptions {
             allow_network_file_system: false,
             allow_other_pid_namespaces: false,
             for_rebuild: false,
+            read_only: false,
         }
     }
 }
@@ -143,14 +146,8 @@ fn make_directory(path: &Path) -> Result<bool> {
 /// Checks and opens the store of a directory, creating it if it may.
 pub fn open(place: Place, schema: &'static Schema, options: &OpenOptions) -> Result<Opened> {
     let directory = place.path.as_path();
-    if !options.allow_network_file_system
-        && let Some(kind) = filesystem::network_kind(directory)
-            .map_err(|error| refused("cannot open", directory, error))?
-    {
-        return Err(Error::NetworkFileSystem {
-            path: directory.into(),
-            kind,
-        });
+    if !options.allow_network_file_system {
+        refuse_network(directory)?;
     }
     inspect::directory(directory, options.create)?;
     let presence = enter_namespace(directory, options)?;
@@ -179,6 +176,19 @@ pub fn open(place: Place, schema: &'static Schema, options: &OpenOptions) -> Res
     queue.set_recovered();
     drop(lock);
     Ok(Opened::new(place, schema, options, queue, presence, live))
+}
+
+/// Refuses a directory on a network file system.
+pub fn refuse_network(directory: &Path) -> Result<()> {
+    match filesystem::network_kind(directory)
+        .map_err(|error| refused("cannot open", directory, error))?
+    {
+        None => Ok(()),
+        Some(kind) => Err(Error::NetworkFileSystem {
+            path: directory.into(),
+            kind,
+        }),
+    }
 }
 
 /// Opens a store whose creation has finished; none if it has not, or lacks a tree of the schema.

@@ -125,6 +125,15 @@ impl Store {
         Ok(opened)
     }
 
+    fn refuse_if_read_only(&self) -> Result<()> {
+        match self.handle.options.read_only {
+            false => Ok(()),
+            true => Err(Error::ReadOnly {
+                path: self.directory().into(),
+            }),
+        }
+    }
+
     /// Runs `f` in one short read transaction.
     pub fn read<R>(&self, f: impl FnOnce(&Snapshot<'_>) -> Result<R>) -> Result<R> {
         let opened = self.opened()?;
@@ -160,6 +169,7 @@ impl Store {
         interrupted: &dyn Fn() -> bool,
         f: impl FnOnce(&mut Transaction<'_>) -> Result<Outcome<R>>,
     ) -> Result<R> {
+        self.refuse_if_read_only()?;
         let mut f = Some(f);
         let mut work = |transaction: &mut Transaction<'_>| {
             f.take().expect("a write without company runs once")(transaction)
@@ -185,6 +195,7 @@ impl Store {
         interrupted: &dyn Fn() -> bool,
         submission: &S,
     ) -> Result<S::Reply> {
+        self.refuse_if_read_only()?;
         let mut work = |transaction: &mut Transaction<'_>| submission.run(transaction);
         loop {
             let opened = self.opened()?;
@@ -237,6 +248,7 @@ impl Store {
 
     /// Makes the map larger, for every process.
     pub fn resize(&self, map_size: usize) -> Result<()> {
+        self.refuse_if_read_only()?;
         let opened = self.opened()?;
         let map_size = open::map_size_of(map_size);
         let meta = self.read(|snapshot| Ok(snapshot.meta().clone()))?;
