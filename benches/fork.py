@@ -1,6 +1,6 @@
 """How fast history is taken elsewhere: a fork, beside a rebuild and a copy of the file.
 
-Usage: python benches/fork.py [--records 500000] [--turns 3]
+Usage: python -m benches.fork [--records 500000] [--turns 3]
 
 Fills a store with the events of a real run, each run's at times of its own, then takes turns at
 the three. A fork reads, checks, appends and folds every record and flushes once; a rebuild folds
