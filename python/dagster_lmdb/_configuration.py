@@ -6,26 +6,31 @@ take the same configuration, so that a block of ``dagster.yaml`` moves from one 
 
 import os
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 import dagster._check as check
-from dagster import BoolSource, IntSource, StringSource
 from dagster import _config as dagster_config
 from dagster._config.config_schema import UserConfigSchema
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from typing_extensions import Self
 
+from dagster_lmdb._sources import (
+    CheckedBoolSource,
+    CheckedIntSource,
+    CheckedStringSource,
+    check_param,
+    directory_path,
+    one_of,
+    within,
+)
+
 Durability = Literal["durable", "relaxed"]
 
-_DURABILITY = dagster_config.Enum(
-    "Durability",
-    [
-        dagster_config.EnumValue("durable", description="A call returns after the flush."),
-        dagster_config.EnumValue(
-            "relaxed", description="A power cut may lose the last commits, and corrupts nothing."
-        ),
-    ],
-)
+_DURABILITY = one_of(get_args(Durability))
+# The least is what an empty store and its first commits take; the most, what a process can address.
+_MAP_SIZE = within(1 << 20, 1 << 47, "bytes")
+# The file of slots is written when it is made, 64 bytes a slot.
+_MAX_READERS = within(1, 1 << 20, "reads")
 
 
 class StoreOptions(TypedDict):
@@ -51,13 +56,16 @@ class ConfiguredStore(ConfigurableClass):
         allow_other_pid_namespaces: bool = False,
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
-        check.opt_literal_param(durability, "durability", ("durable", "relaxed"))
+        check.opt_literal_param(durability, "durability", get_args(Durability))
+        check_param(check.opt_int_param(map_size, "map_size"), "map_size", _MAP_SIZE)
+        check_param(check.opt_int_param(max_readers, "max_readers"), "max_readers", _MAX_READERS)
+        check_param(check.str_param(base_dir, "base_dir"), "base_dir", directory_path)
         self._inst_data = check.opt_inst_param(inst_data, "inst_data", ConfigurableClassData)
-        self._base_dir = os.path.abspath(check.str_param(base_dir, "base_dir"))
+        self._base_dir = os.path.abspath(base_dir)
         self._options = StoreOptions(
             durability=durability,
-            map_size=check.opt_int_param(map_size, "map_size"),
-            max_readers=check.opt_int_param(max_readers, "max_readers"),
+            map_size=map_size,
+            max_readers=max_readers,
             allow_network_file_system=check.bool_param(
                 allow_network_file_system, "allow_network_file_system"
             ),
@@ -77,15 +85,26 @@ class ConfiguredStore(ConfigurableClass):
             return dagster_config.Field(config, is_required=False, description=description)
 
         return {
-            "base_dir": StringSource,
-            "durability": optional(_DURABILITY, "When a call returns; kept in the store."),
-            "map_size": optional(IntSource, "The most bytes that the store may grow to."),
-            "max_readers": optional(IntSource, "The most reads at one moment."),
+            "base_dir": dagster_config.Field(
+                CheckedStringSource(directory_path),
+                description="The directory of the store, on a local file system.",
+            ),
+            "durability": optional(
+                CheckedStringSource(_DURABILITY),
+                "durable: a call returns after the flush. relaxed: a power cut may lose the last "
+                "commits, and corrupts nothing. Kept in the store.",
+            ),
+            "map_size": optional(
+                CheckedIntSource(_MAP_SIZE), "The most bytes that the store may grow to."
+            ),
+            "max_readers": optional(
+                CheckedIntSource(_MAX_READERS), "The most reads at one moment, over all processes."
+            ),
             "allow_network_file_system": optional(
-                BoolSource, "Open the store on a network file system all the same."
+                CheckedBoolSource(), "Open the store on a network file system all the same."
             ),
             "allow_other_pid_namespaces": optional(
-                BoolSource, "Open the store beside another PID namespace all the same."
+                CheckedBoolSource(), "Open the store beside another PID namespace all the same."
             ),
         }
 

@@ -90,18 +90,22 @@ def test_dispose_can_be_repeated_and_a_later_call_reopens(tmp_path: Path) -> Non
 
 def test_every_option_reaches_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HISTORY", str(tmp_path / "history"))
+    monkeypatch.setenv("DURABILITY", "relaxed")
+    monkeypatch.setenv("MAP_SIZE", str(1 << 30))
+    monkeypatch.setenv("BESIDE_OTHERS", "true")
     storage = rehydrate(
         base_dir={"env": "HISTORY"},
-        durability="relaxed",
-        map_size=1 << 30,
+        durability={"env": "DURABILITY"},
+        map_size={"env": "MAP_SIZE"},
         max_readers=64,
         allow_network_file_system=True,
-        allow_other_pid_namespaces=True,
+        allow_other_pid_namespaces={"env": "BESIDE_OTHERS"},
     )
     storage.run_storage.add_run(run())
     stat = storage.event_log_storage._log.stat()
     assert stat["durability"] == "relaxed"
     assert stat["map_size"] == 1 << 30
+    assert stat["max_readers"] == 64
     assert storage.inst_data
     storage.dispose()
 
@@ -136,8 +140,11 @@ def test_each_class_rehydrates_from_its_configuration(
         ({}, 'Missing required config entry "base_dir"'),
         ({"base_dir": 1}, "Invalid scalar at path root:base_dir"),
         ({"base_dir": {"env": "NOT_SET_ANYWHERE"}}, "NOT_SET_ANYWHERE"),
-        ({"base_dir": "a", "durability": "none"}, "root:durability"),
+        ({"base_dir": "a", "durability": 1}, "root:durability"),
         ({"base_dir": "a", "map_size": "big"}, "root:map_size"),
+        ({"base_dir": "a", "max_readers": 1.5}, "root:max_readers"),
+        ({"base_dir": "a", "allow_network_file_system": 1}, "root:allow_network_file_system"),
+        ({"base_dir": "a", "allow_other_pid_namespaces": "y"}, "root:allow_other_pid_namespaces"),
         ({"base_dir": "a", "postgres_url": "b"}, 'unexpected config entry "postgres_url"'),
     ],
 )
@@ -148,6 +155,110 @@ def test_wrong_configuration_is_a_config_error_that_names_the_setting(
     with pytest.raises(DagsterInvalidConfigError) as raised:
         data.rehydrate(as_type=base)
     assert said in str(raised.value)
+
+
+NOT_ALLOWED = [
+    ("base_dir", "", "It is empty"),
+    ("base_dir", "/a\0b", r"'/a\x00b' has a zero byte"),
+    ("base_dir", "/a\ud800", r"'/a\ud800' cannot be a path"),
+    ("durability", "none", "'none' is unknown: allowed are durable, relaxed"),
+    ("durability", "", "'' is unknown: allowed are durable, relaxed"),
+    ("map_size", -1, "-1 is out of range: allowed are 1048576 to 140737488355328 bytes"),
+    ("map_size", 0, "0 is out of range"),
+    ("map_size", (1 << 20) - 1, "1048575 is out of range"),
+    ("map_size", (1 << 47) + 1, "140737488355329 is out of range"),
+    ("map_size", 1 << 64, "18446744073709551616 is out of range"),
+    ("max_readers", -5, "-5 is out of range: allowed are 1 to 1048576 reads"),
+    ("max_readers", 0, "0 is out of range"),
+    ("max_readers", 1 << 32, "4294967296 is out of range"),
+    ("max_readers", 10**30, f"{10**30} is out of range"),
+    ("allow_network_file_system", "no", "allow_network_file_system"),
+    ("allow_other_pid_namespaces", "off", "allow_other_pid_namespaces"),
+]
+
+
+@pytest.mark.parametrize(("name", "base"), CLASSES)
+@pytest.mark.parametrize(("setting", "value", "said"), NOT_ALLOWED)
+def test_a_value_that_is_not_allowed_is_a_config_error_that_says_what_is(
+    name: str, base: type, setting: str, value: Any, said: str
+) -> None:
+    config = yaml.dump({"base_dir": "a", setting: value})
+    with pytest.raises(DagsterInvalidConfigError) as raised:
+        ConfigurableClassData("dagster_lmdb", name, config).rehydrate(as_type=base)
+    assert f"root:{setting}" in str(raised.value)
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(("name", "base"), CLASSES)
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [each for each in NOT_ALLOWED if not set("\0\ud800") & set(str(each[1]))],
+)
+def test_so_is_one_from_an_environment_variable(
+    name: str,
+    base: type,
+    setting: str,
+    value: Any,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SETTING", str(value))
+    config = yaml.dump({"base_dir": "a", setting: {"env": "SETTING"}})
+    with pytest.raises(DagsterInvalidConfigError) as raised:
+        ConfigurableClassData("dagster_lmdb", name, config).rehydrate(as_type=base)
+    assert f"root:{setting}" in str(raised.value)
+    assert said in str(raised.value)
+
+
+BLOCKS = {
+    "DagsterLmdbStorage": "storage",
+    "LmdbRunStorage": "run_storage",
+    "LmdbEventLogStorage": "event_log_storage",
+    "LmdbScheduleStorage": "schedule_storage",
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize(("setting", "value", "said"), NOT_ALLOWED)
+def test_so_is_one_in_the_file_of_the_instance(
+    name: str, setting: str, value: Any, said: str, tmp_path: Path
+) -> None:
+    block: dict[str, Any] = {"module": "dagster_lmdb", "class": name}
+    block["config"] = {"base_dir": str(tmp_path / "on LMDB"), setting: value}
+    block = {"custom": block} if BLOCKS[name] == "storage" else block
+    (tmp_path / "dagster.yaml").write_text(yaml.dump({BLOCKS[name]: block}))
+    with pytest.raises(DagsterInvalidConfigError) as raised:
+        DagsterInstance.from_config(str(tmp_path))
+    assert f"root:{setting}" in str(raised.value)
+    assert said in str(raised.value)
+    assert not (tmp_path / "on LMDB").exists()
+
+
+@pytest.mark.parametrize("cls", [DagsterLmdbStorage, LmdbRunStorage])
+@pytest.mark.parametrize(
+    ("setting", "value", "said"), [each for each in NOT_ALLOWED if "allow_" not in each[0]]
+)
+def test_so_it_is_where_a_storage_is_made_by_hand(
+    cls: type, setting: str, value: Any, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckError, match=setting):
+        cls(**{"base_dir": str(tmp_path / "history"), setting: value})
+
+
+@pytest.mark.parametrize("options", [{"map_size": 1 << 20}, {"max_readers": 1}])
+def test_the_least_that_is_allowed_is_enough_to_begin(
+    options: dict[str, int], tmp_path: Path
+) -> None:
+    storage = rehydrate(base_dir=str(tmp_path / "history"), **options)
+    run_id = storage.run_storage.add_run(run()).run_id
+    storage.event_log_storage.store_event(log_line(run_id, "a"))
+    assert len(storage.event_log_storage.get_logs_for_run(run_id)) == 1
+    storage.dispose()
+
+
+def test_every_setting_has_values_that_are_not_allowed() -> None:
+    for cls in (DagsterLmdbStorage, LmdbEventLogStorage, LmdbRunStorage):
+        assert set(cls.config_type()) == {setting for setting, _, _ in NOT_ALLOWED}
 
 
 def test_a_class_that_is_not_there_is_named(tmp_path: Path) -> None:
