@@ -509,7 +509,31 @@ class EventLog:
         each. What does not change is not appended. A term ``@created`` is ordered by when the
         document was made.
         """
-    def remove_documents(self, space: str, ids: Sequence[int], now: float) -> None: ...
+    def remove_documents(
+        self,
+        space: str,
+        removals: Sequence[tuple[str, bool, tuple[str, str] | None]],
+        now: float,
+    ) -> None:
+        """Removes ``(key, required, kept_by)``, in their order, all or none.
+
+        Where a required one is not there, raises NotThereError. One that is kept by a term's name
+        and value stays while a document of the space has that term and does not go itself.
+        """
+    def add_run(
+        self,
+        run_id: str,
+        created: float,
+        terms: Sequence[tuple[str, str, float]],
+        value: Any,
+        snapshot_id: str | None,
+        now: float,
+    ) -> None:
+        """Inserts a run's document.
+
+        Raises AlreadyThereError where the run is there, and NotThereError where its job's snapshot
+        is not.
+        """
     def purge_documents(
         self, space: str, name: str, term_values: Sequence[str], before: float, now: float
     ) -> None:

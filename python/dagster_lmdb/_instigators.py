@@ -129,19 +129,20 @@ class KeepsInstigators(ReadsSchedules):
         """
         check.str_param(origin_id, "origin_id")
         check.str_param(selector_id, "selector_id")
-        state = self._log.document_id("instigator", _selector_key(selector_id))
-        if state is None:
+        kept_by = ("selector", selector_id)
+        try:
+            self._log.remove_documents(
+                "instigator",
+                [
+                    (_origin_key(origin_id), False, None),
+                    (_selector_key(selector_id), True, kept_by),
+                ],
+                seconds(get_current_datetime()),
+            )
+        except NotThereError as error:
             raise DagsterInvariantViolationError(
                 f"InstigatorState {origin_id} is not present in storage"
-            )
-        origin = self._log.document_id("instigator", _origin_key(origin_id))
-        keepers = self._log.find_documents(
-            "instigator", any_of=[("selector", [selector_id])], values=False
-        )
-        gone = [] if origin is None else [origin]
-        if all(keeper.id == origin for keeper in keepers):
-            gone.append(state)
-        self._log.remove_documents("instigator", gone, seconds(get_current_datetime()))
+            ) from error
 
 
 def _origin_key(origin_id: str) -> str:

@@ -98,14 +98,14 @@ class LmdbRunStorage(QueriesRuns, KeepsSnapshots, KeepsBackfills, KnowsDaemons):
 
     def _add_run(self, run: DagsterRun, created: datetime) -> DagsterRun:
         check.inst_param(run, "dagster_run", DagsterRun)
-        if run.job_snapshot_id and not self.has_job_snapshot(run.job_snapshot_id):
-            raise DagsterSnapshotDoesNotExist(
-                f"Snapshot {run.job_snapshot_id} does not exist in run storage"
-            )
         now, made = seconds(get_current_datetime()), seconds(created)
         terms = run_terms(run, created=made, updated=now)
         try:
-            self._log.put_documents("run", [(None, run.run_id, made, terms, run)], "insert", now)
+            self._log.add_run(run.run_id, made, terms, run, run.job_snapshot_id or None, now)
+        except NotThereError as error:
+            raise DagsterSnapshotDoesNotExist(
+                f"Snapshot {run.job_snapshot_id} does not exist in run storage"
+            ) from error
         except AlreadyThereError as error:
             raise DagsterRunAlreadyExists from error
         return run
@@ -167,6 +167,7 @@ class LmdbRunStorage(QueriesRuns, KeepsSnapshots, KeepsBackfills, KnowsDaemons):
         label = job_origin.repository_origin.get_label()
         run = run.with_job_origin(job_origin).with_tags({**run.tags, REPOSITORY_LABEL_TAG: label})
         for stored in self._log.find_documents("run", keys=[run.run_id], values=False):
+            # What changes between the two commits stands beside the body, which a put leaves alone.
             order = {name: order for name, _, order in stored.terms}
             terms = run_terms(run, created=order[CREATED], updated=order[UPDATED])
             self._log.put_documents(

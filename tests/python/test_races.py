@@ -19,7 +19,12 @@ import pytest
 from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 from dagster._core.errors import DagsterInvariantViolationError, DagsterRunAlreadyExists
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorTick,
+    TickStatus,
+)
 from dagster._core.utils import make_new_run_id
 from dagster._time import datetime_from_timestamp
 
@@ -371,3 +376,59 @@ def test_two_origins_of_one_selector_leave_one_state(
     found = {state.instigator_name: state.instigator_origin_id for state in states}
     assert len(states) == len(found) == ROUNDS
     assert all(found[name] in pair for name, pair in zip(names, origins, strict=True))
+
+
+def two_origins(storage: DagsterLmdbStorage, name: str) -> list[InstigatorState]:
+    """Two origins of one selector, both in storage."""
+    schedules = storage.schedule_storage
+    return [schedules.add_instigator_state(each) for each in (sensor(name), moved(sensor(name)))]
+
+
+def update_or_delete_other(storage: DagsterLmdbStorage, place: int, name: str) -> str:
+    state = sensor(name)
+    schedules = storage.schedule_storage
+    if place:
+        origin_id = moved(state).instigator_origin_id
+        return outcome(
+            lambda: schedules.delete_instigator_state(origin_id, state.selector_id),
+            DagsterInvariantViolationError,
+        )
+    return outcome(
+        lambda: schedules.update_instigator_state(state.with_status(InstigatorStatus.STOPPED)),
+        DagsterInvariantViolationError,
+    )
+
+
+def test_an_update_is_not_lost_by_the_deletion_of_another_origin(
+    storage: DagsterLmdbStorage, directory: Path, race: Race
+) -> None:
+    names = [f"sensor_{number}" for number in range(ROUNDS)]
+    for name in names:
+        two_origins(storage, name)
+    outcomes = race(directory, update_or_delete_other, names)
+    states = storage.schedule_storage.all_instigator_state()
+    found = {state.instigator_name: state.status for state in states}
+    for name, (updated, deleted) in zip(names, outcomes, strict=True):
+        assert deleted == "done"
+        assert found.get(name) == (InstigatorStatus.STOPPED if updated == "done" else None)
+
+
+def delete_own_origin(storage: DagsterLmdbStorage, place: int, name: str) -> str:
+    state = moved(sensor(name)) if place else sensor(name)
+    return outcome(
+        lambda: storage.schedule_storage.delete_instigator_state(
+            state.instigator_origin_id, state.selector_id
+        ),
+        DagsterInvariantViolationError,
+    )
+
+
+def test_a_state_goes_with_its_last_origin(
+    storage: DagsterLmdbStorage, directory: Path, race: Race
+) -> None:
+    names = [f"sensor_{number}" for number in range(ROUNDS)]
+    for name in names:
+        for state in two_origins(storage, name):
+            storage.schedule_storage.update_instigator_state(state)
+    assert race(directory, delete_own_origin, names) == [("done", "done")] * ROUNDS
+    assert storage.schedule_storage.all_instigator_state() == []

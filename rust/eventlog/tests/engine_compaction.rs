@@ -6,7 +6,7 @@ use engine_support::random::{Dice, random_command};
 use engine_support::{
     Log, assert_sound, done, head, kinds_after, line, materialized, new_log, rebuild, rows, store,
 };
-use eventlog::command::{Command, NewDocument, Put};
+use eventlog::command::{Command, NewDocument, Put, Removal};
 use eventlog::compaction::{Compacted, Keep};
 use eventlog::record::{Kind, Record, Space};
 use eventlog::store::{OpenOptions, Outcome, Snapshot, Transaction, maintenance};
@@ -50,10 +50,15 @@ fn heartbeats(log: &EventLog, count: u8) {
     (0..count).for_each(|beat| put(log, Space::Heartbeat, "SENSOR", beat, f64::from(beat)));
 }
 
-fn remove(log: &EventLog, space: Space, id: u64) {
-    let ids = vec![Sequence::new(id)];
-    let now = 9.0;
-    done(log, &Command::RemoveDocuments { space, ids, now });
+fn remove(log: &EventLog, space: Space, key: &str) {
+    let removal = Removal {
+        space,
+        key: key.into(),
+        required: true,
+        kept_by: None,
+    };
+    let removals = vec![removal];
+    done(log, &Command::RemoveDocuments { removals, now: 9.0 });
 }
 
 /// Key and kind of each frame of the log, and the sequences that it stands for.
@@ -147,7 +152,7 @@ fn what_was_added_and_removed_leaves_nothing_but_its_sequences() {
     let log = new_log();
     put(&log, Space::Instigator, "sensor", 1, 1.0);
     put(&log, Space::Instigator, "sensor", 2, 2.0);
-    remove(&log, Space::Instigator, 1);
+    remove(&log, Space::Instigator, "sensor");
     let keys = vec!["k".to_string()];
     let definition = "d".to_string();
     let now = 1.0;
@@ -182,7 +187,7 @@ fn a_retirement_stays_while_what_it_retires_is_kept() {
     put(&log, Space::Instigator, "sensor", 1, 1.0);
     heartbeats(&log, 1);
     put(&log, Space::Instigator, "sensor", 2, 20.0);
-    remove(&log, Space::Instigator, 1);
+    remove(&log, Space::Instigator, "sensor");
     let keep = Keep::Since(5.0);
     assert_eq!(compact_soundly(&log, keep).records, 0);
     assert_eq!(compact_soundly(&log, Keep::Nothing).records, 3);
@@ -348,7 +353,7 @@ fn a_rebuild_that_died_before_a_compaction_begins_anew() {
     });
     assert!(matches!(died, Err(Error::Interrupted)));
     assert!(log.store().info().unwrap().meta.rebuild.is_some());
-    remove(&log, Space::Instigator, 1);
+    remove(&log, Space::Instigator, "sensor");
     assert_eq!(compact(&log, Keep::Nothing).records, 2);
     let before = rows(&log);
     rebuild(&log);

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use eventlog::Sequence;
-use eventlog::command::{Command, DELETION_STEP, NewDocument, Purge, Put, Reply, RunStatusEvent};
+use eventlog::command::{
+    Command, DELETION_STEP, NewDocument, Purge, Put, Removal, Reply, RunStatusEvent,
+};
 use eventlog::projection::times::{TimeColumn, is_timed};
 use eventlog::query::documents::{self as query, Find, StoredDocument, TimeRange};
 use eventlog::record::{Space, Term};
@@ -31,6 +33,9 @@ type PyNewDocument<'py> = (
     Vec<PyTerm>,
     Bound<'py, PyAny>,
 );
+
+/// `(key, required, kept_by)`.
+type PyRemoval = (String, bool, Option<(String, String)>);
 
 /// `(status, updated, started, ended, tags)`.
 type PyRunState = (
@@ -61,6 +66,10 @@ impl PyPut {
             ))),
         }
     }
+}
+
+fn term_from((name, value, order): PyTerm) -> Term {
+    Term { name, value, order }
 }
 
 /// A document as one snapshot has it.
@@ -94,16 +103,13 @@ impl EventLog {
         let mut new = Vec::with_capacity(documents.len());
         for ((id, key, created, terms, value), put) in documents.into_iter().zip(puts) {
             let body = self.encode(py, &codec, &value, &[])?;
-            let terms = terms
-                .into_iter()
-                .map(|(name, value, order)| Term { name, value, order });
             new.push(NewDocument {
                 space,
                 put,
                 id: id.map(Sequence::new),
                 key,
                 created,
-                terms: terms.collect(),
+                terms: terms.into_iter().map(term_from).collect(),
                 body,
             });
         }
@@ -125,13 +131,49 @@ impl EventLog {
         &self,
         py: Python<'_>,
         space: &str,
-        ids: Vec<u64>,
+        removals: Vec<PyRemoval>,
         now: f64,
     ) -> PyResult<()> {
         let space = parse_space(space)?;
-        let ids = ids.into_iter().map(Sequence::new).collect();
-        self.execute(py, &Command::RemoveDocuments { space, ids, now })
+        let removals = removals
+            .into_iter()
+            .map(|(key, required, kept_by)| Removal {
+                space,
+                key,
+                required,
+                kept_by,
+            })
+            .collect();
+        self.execute(py, &Command::RemoveDocuments { removals, now })
             .map(drop)
+    }
+
+    fn add_run(
+        &self,
+        py: Python<'_>,
+        run_id: String,
+        created: f64,
+        terms: Vec<PyTerm>,
+        value: &Bound<'_, PyAny>,
+        snapshot_id: Option<String>,
+        now: f64,
+    ) -> PyResult<()> {
+        let codec = Codec::of_dagster(py)?;
+        let run = NewDocument {
+            space: Space::Run,
+            put: Put::Insert,
+            id: None,
+            key: run_id,
+            created: Some(created),
+            terms: terms.into_iter().map(term_from).collect(),
+            body: self.encode(py, &codec, value, &[])?,
+        };
+        let command = Command::AddRun {
+            run,
+            snapshot_id,
+            now,
+        };
+        self.execute(py, &command).map(drop)
     }
 
     fn purge_documents(

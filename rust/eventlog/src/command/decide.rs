@@ -61,9 +61,14 @@ pub fn decide(state: &Reader<'_>, command: &Command) -> Result<Decision> {
             now,
         } => decide_pools::claim(state, pool, run_id, step_key, *priority, *now),
         Command::PutDocuments { documents, now } => decide_documents::put(state, documents, *now),
-        Command::RemoveDocuments { space, ids, now } => {
-            decide_documents::remove(state, *space, ids, *now)
+        Command::RemoveDocuments { removals, now } => {
+            decide_documents::remove(state, removals, *now)
         }
+        Command::AddRun {
+            run,
+            snapshot_id,
+            now,
+        } => decide_documents::add_run(state, run, snapshot_id.as_deref(), *now),
         Command::DeleteRun { run_id, step, now } => {
             decide_deletion::delete_run(state, run_id, *step, *now)
         }

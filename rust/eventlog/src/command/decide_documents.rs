@@ -1,6 +1,6 @@
 //! Deciding on documents, and on how runs stand.
 
-use super::{Decision, NewDocument, Purge, Put, Reply, RunStatusEvent};
+use super::{Decision, NewDocument, Purge, Put, Removal, Reply, RunStatusEvent};
 use crate::error::{Error, Result};
 use crate::projection::documents::{
     FINISHED, REPOSITORY_LABEL, SAME_TIME, advanced, is_after_making, may_have, set_tag,
@@ -111,21 +111,55 @@ fn beside(old: &DocumentRow, terms: &[Term]) -> Option<RunState> {
     Some(run)
 }
 
-/// Removes documents; those that are not there are passed over.
-pub(super) fn remove(
+/// Adds a run, unless the snapshot of its job that it names is not here.
+pub(super) fn add_run(
     state: &Reader<'_>,
-    space: Space,
-    ids: &[Sequence],
+    run: &NewDocument,
+    snapshot_id: Option<&str>,
     now: f64,
 ) -> Result<Decision> {
-    let mut records = Vec::new();
-    for id in ids {
-        if let Some(row) = documents::row(state, space, *id)? {
-            records.push(gone(space, *id, &row.key, row.created, now));
-        }
+    if let Some(snapshot_id) = snapshot_id
+        && documents::by_key(state, Space::Snapshot, snapshot_id)?.is_none()
+    {
+        return Err(Error::NotThere(snapshot_id.to_owned()));
     }
+    put(state, std::slice::from_ref(run), now)
+}
+
+/// Removes documents, unless others keep them.
+pub(super) fn remove(state: &Reader<'_>, removals: &[Removal], now: f64) -> Result<Decision> {
+    let mut going: Vec<(Space, Sequence, DocumentRow)> = Vec::new();
+    for removal in removals {
+        let space = removal.space;
+        let id = documents::by_key(state, space, &removal.key)?;
+        if removal.required && id.is_none() {
+            return Err(Error::NotThere(removal.key.clone()));
+        }
+        let Some(id) =
+            id.filter(|id| !going.iter().any(|(of, gone, _)| (of, gone) == (&space, id)))
+        else {
+            continue;
+        };
+        let Some(row) = documents::row(state, space, id)? else {
+            continue;
+        };
+        if let Some((name, value)) = &removal.kept_by {
+            let has = |row: &DocumentRow| {
+                let mut terms = row.all_terms(space).into_iter();
+                terms.any(|term| term.name == *name && term.value == *value)
+            };
+            let gone = going.iter().filter(|(of, _, row)| *of == space && has(row));
+            if documents::count_of(state, space, name, value)? > gone.count() {
+                continue;
+            }
+        }
+        going.push((space, id, row));
+    }
+    let records = going
+        .iter()
+        .map(|(space, id, row)| gone(*space, *id, &row.key, row.created, now));
     Ok(Decision {
-        records,
+        records: records.collect(),
         reply: Reply::Done,
     })
 }
@@ -133,14 +167,19 @@ pub(super) fn remove(
 /// Removes the documents to purge that come first; [`Reply::More`] where there may be others.
 pub(super) fn purge(state: &Reader<'_>, purge: &Purge, step: usize, now: f64) -> Result<Decision> {
     let ids = to_purge(state, purge, step)?;
-    let removed = remove(state, purge.space, &ids, now)?;
+    let mut records = Vec::with_capacity(ids.len());
+    for id in &ids {
+        if let Some(row) = documents::row(state, purge.space, *id)? {
+            records.push(gone(purge.space, *id, &row.key, row.created, now));
+        }
+    }
     Ok(Decision {
+        records,
         reply: if ids.len() == step {
             Reply::More
         } else {
             Reply::Done
         },
-        ..removed
     })
 }
 

@@ -20,7 +20,7 @@ pub use decide_documents::to_purge;
 
 /// Version of commands and replies and of deciding on them. Writers run each other's commands only where
 /// it is the same, so whoever changes a field or a rule raises it.
-pub const COMMANDS: u32 = 1;
+pub const COMMANDS: u32 = 2;
 
 /// Events of a deleted run whose rows go in one commit: milliseconds in which other writers wait.
 pub const DELETION_STEP: usize = 1_000;
@@ -93,10 +93,12 @@ pub enum Command {
         documents: Vec<NewDocument>,
         now: f64,
     },
-    /// Removes documents by id.
-    RemoveDocuments {
-        space: Space,
-        ids: Vec<Sequence>,
+    /// Removes documents, in their order, all or none.
+    RemoveDocuments { removals: Vec<Removal>, now: f64 },
+    /// Adds a run whose job's snapshot, if it names one, is here.
+    AddRun {
+        run: NewDocument,
+        snapshot_id: Option<String>,
         now: f64,
     },
     /// Hides a run, its events, its telemetry and its slots. The rows of more than `step` events go in
@@ -154,6 +156,18 @@ pub struct NewDocument {
     pub terms: Vec<Term>,
     #[serde(with = "serde_bytes")]
     pub body: Vec<u8>,
+}
+
+/// A document to remove.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Removal {
+    pub space: Space,
+    pub key: String,
+    /// Refuses where it is not there; else that is passed over.
+    pub required: bool,
+    /// It stays while any document of its space has a term of this name and value, those that go by the
+    /// same command aside.
+    pub kept_by: Option<(String, String)>,
 }
 
 /// Documents to remove: those that have a term of this name with one of the values, and that are

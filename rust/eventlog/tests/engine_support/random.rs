@@ -1,6 +1,6 @@
 //! Random commands, for properties that hold of any log.
 
-use eventlog::command::{Command, NewDocument, Purge, Put, RunStatusEvent};
+use eventlog::command::{Command, NewDocument, Purge, Put, Removal, RunStatusEvent};
 use eventlog::projection::Table;
 use eventlog::projection::key::document as document_keys;
 use eventlog::record::event_type::names;
@@ -160,12 +160,14 @@ pub fn random_command(log: &EventLog, dice: &mut Dice) {
 }
 
 /// Documents that commands may name: their space, how they are put, and whether they have a key.
-const DOCUMENTS: [(Space, Put, &str); 6] = [
+const DOCUMENTS: [(Space, Put, &str); 8] = [
     (Space::Run, Put::InsertIfAbsent, "r1"),
     (Space::Run, Put::Upsert, "r2"),
     (Space::Heartbeat, Put::Upsert, "SENSOR"),
     (Space::CursorValue, Put::Upsert, "cursor"),
     (Space::Instigator, Put::Upsert, "sensor"),
+    (Space::Instigator, Put::Upsert, "schedule"),
+    (Space::Snapshot, Put::InsertIfAbsent, "snapshot"),
     (Space::Tick, Put::Insert, ""),
 ];
 
@@ -216,9 +218,13 @@ fn random_document_command(log: &EventLog, dice: &mut Dice) {
             step: 1 + dice.below(3),
             now,
         },
-        5 | 6 => Command::RemoveDocuments {
-            space: Space::Tick,
-            ids: some_tick(log, dice).into_iter().collect(),
+        5 => Command::RemoveDocuments {
+            removals: ["sensor", "schedule"].map(|key| removal(key, dice)).into(),
+            now,
+        },
+        6 => Command::AddRun {
+            run: document((Space::Run, Put::Insert, dice.pick(&["r1", "r2"])), dice),
+            snapshot_id: (dice.below(2) == 0).then(|| "snapshot".to_owned()),
             now,
         },
         7 | 8 => {
@@ -239,8 +245,18 @@ fn random_document_command(log: &EventLog, dice: &mut Dice) {
             }
         }
     };
-    // Tags of a run that is not there are refused, and nothing is stored.
+    // What names a document that is not there, or is, is refused, and nothing is stored.
     let _ = execute(log, &command);
+}
+
+fn removal(key: &str, dice: &mut Dice) -> Removal {
+    let kept_by = ("status".to_owned(), "STARTED".to_owned());
+    Removal {
+        space: Space::Instigator,
+        key: key.to_owned(),
+        required: dice.below(2) == 0,
+        kept_by: (dice.below(2) == 0).then_some(kept_by),
+    }
 }
 
 fn document((space, put, key): (Space, Put, &str), dice: &mut Dice) -> NewDocument {

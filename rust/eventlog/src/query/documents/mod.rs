@@ -19,7 +19,7 @@ pub use buckets::{buckets, newest_of_each};
 pub use count::count;
 pub use find::find;
 pub use ordered::ordered;
-pub use terms::{term_names, term_values};
+pub use terms::{count_of, term_names, term_values};
 
 use super::reader::Reader;
 use crate::error::{Error, Result};

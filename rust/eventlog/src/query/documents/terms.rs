@@ -26,12 +26,7 @@ pub(super) fn count_of_any(
 }
 
 /// Documents with a term. O(log).
-pub(super) fn count_of(
-    reader: &Reader<'_>,
-    space: Space,
-    name: &str,
-    value: &str,
-) -> Result<usize> {
+pub fn count_of(reader: &Reader<'_>, space: Space, name: &str, value: &str) -> Result<usize> {
     let key = keys::count(space, name, value);
     let row: Option<(String, String, i64)> = reader.row(Table::DocumentCounts, &key)?;
     Ok(row.map_or(0, |(_, _, count)| usize::try_from(count).unwrap_or(0)))
