@@ -48,6 +48,7 @@ __all__ = [
     "FormatTooNewError",
     "History",
     "IncompatibleHostError",
+    "LeaseLostError",
     "LmdbStoreError",
     "MaintenanceRunningError",
     "MapFullError",
@@ -93,6 +94,7 @@ class UndecodableEventError(LmdbStoreError):
 class RebuildRunningError(LmdbStoreError): ...
 class MaintenanceRunningError(LmdbStoreError): ...
 class SequenceRangeError(LmdbStoreError): ...
+class LeaseLostError(LmdbStoreError): ...
 class NoSuchMomentError(LmdbStoreError): ...
 class BelowHorizonError(LmdbStoreError): ...
 class DestinationExistsError(LmdbStoreError): ...
@@ -280,6 +282,9 @@ class EventLog:
         """
     @property
     def store_id(self) -> str: ...
+    @property
+    def epoch(self) -> int:
+        """Rises when history may have been taken back."""
     def close(self) -> None:
         """Gives up this handle's claim on the environment; idempotent, and a later call reopens."""
 
@@ -387,10 +392,12 @@ class EventLog:
         runs: Sequence[str] | None = None,
         assets: Sequence[str] | None = None,
         event_types: Sequence[str] | None = None,
+        incomplete: bool = False,
     ) -> History:
-        """A table as it is at this moment: events, asset_checks, ticks or backfills.
+        """A table as it is at this moment: events, runs, asset_checks, ticks or backfills.
 
         Integers are sequences, included; floats are Unix seconds, ``until`` excluded.
+        ``incomplete`` begins below the horizon with what is left there.
         """
 
     # Assets
@@ -669,7 +676,8 @@ class EventLog:
 
         ``head`` is the last record's sequence, 0 in an empty store. ``records`` maps each kind to
         ``(records, bytes)``, and ``tables`` each table to ``(rows, bytes, depth)``; every other
-        value is a number or a text.
+        value is a number or a text. ``leases`` and ``leased_from`` are there while readers hold
+        history against a compaction.
         """
     def resize(self, map_size: int) -> None: ...
     def tail(
@@ -687,6 +695,8 @@ class EventLog:
         """
     def head(self) -> int:
         """The last record's sequence, 0 in an empty store."""
+    def checksum(self, sequence: int) -> int | None:
+        """The checksum of a record; None where there is a husk, or nothing."""
     def packed_json(self, sequence: int) -> str:
         """The stored event as Dagster's packed JSON."""
     def verify(self, progress: Callable[[str, int, int], None] | None = None) -> Verification:
@@ -704,7 +714,8 @@ class EventLog:
 
         History since ``keep_since`` stays whole but for heartbeats and cursor values; both times
         are in Unix seconds. Costs the length of the log, and 16 bytes of memory for each thing that
-        the log holds the state of. A compaction that died is ended first.
+        the log holds the state of. A compaction that died is ended first. What a reader of history
+        has a lease on stays whole too.
 
         Raises:
             MaintenanceRunningError: Beside another compaction, a verification or a rebuild.

@@ -20,6 +20,7 @@ def history(
     run: str | Sequence[str] | None = None,
     asset: AssetKey | str | Sequence[AssetKey | str] | None = None,
     event_type: DagsterEventType | str | Sequence[DagsterEventType | str] | None = None,
+    incomplete: bool = False,
 ) -> History:
     """A table of a store's history, as it is at this moment.
 
@@ -27,26 +28,32 @@ def history(
     ``polars.DataFrame(...)`` and DuckDB take it as it is. It may be read any number of times, and
     gives the same rows each time: what is stored later is not in it, and what is deleted later
     still is. Rows come in the order of their sequences and are read from the store while the
-    consumer goes on, in short read transactions, so memory does not grow with the history.
+    consumer goes on, in short read transactions, so memory does not grow with the history. A lease
+    keeps compactions from what is yet to be read; it lasts for a minute, and is renewed while rows
+    are being read, however slowly.
 
     Args:
         directory: The directory that dagster.yaml names as ``base_dir``.
-        table: ``events``, ``asset_checks``, ``ticks`` or ``backfills``.
+        table: ``events``, ``runs``, ``asset_checks``, ``ticks`` or ``backfills``.
         columns: The columns to read; None for all. Those of facets alone are read several times
             as fast as those that need an event's body.
         since: The first record, by sequence; or the time that no row is before. A time without a
             zone is in UTC. Rows are in the order in which they were stored, so a time is looked
             for in every row.
         until: The last record, by sequence; or the time that rows are before.
-        run: The run, or the runs, whose rows to read; of ``events`` and ``asset_checks``.
+        run: The run, or the runs, whose rows to read; of ``events``, ``runs`` and
+            ``asset_checks``.
         asset: The asset, or the assets, whose rows to read; of ``events`` and ``asset_checks``.
             A text is an asset key as Dagster's UI shows it: ``a/b``.
         event_type: The type, or the types, of events to read; of ``events``.
+        incomplete: Begin below the horizon too, with what a compaction has left from there on.
 
     Raises:
         NotThereError: If there is no such run or asset.
         SequenceRangeError: If a sequence is beyond the last record, or ``since`` is below the
             horizon, from which on the history is whole.
+        LeaseLostError: While rows are read, if the reader was stopped for longer than its lease
+            lasts, and a compaction took what it had yet to read.
         ValueError: If there is no such table.
         LmdbStoreError: If the store cannot be opened, or has no such column, event type or filter.
     """
@@ -59,6 +66,7 @@ def history(
         run=run,
         asset=asset,
         event_type=event_type,
+        incomplete=incomplete,
     )
 
 
@@ -72,6 +80,7 @@ def history_of(
     run: str | Sequence[str] | None = None,
     asset: AssetKey | str | Sequence[AssetKey | str] | None = None,
     event_type: DagsterEventType | str | Sequence[DagsterEventType | str] | None = None,
+    incomplete: bool = False,
 ) -> History:
     """The same of a store that is open."""
     return log.history(
@@ -82,6 +91,7 @@ def history_of(
         runs=[run] if isinstance(run, str) else run,
         assets=None if asset is None else asset_key_texts(_asset_keys(asset)),
         event_types=None if event_type is None else _types(event_type),
+        incomplete=incomplete,
     )
 
 

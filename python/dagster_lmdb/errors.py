@@ -9,7 +9,7 @@ A command that raises one of these has stored nothing. All of them are subclasse
 - the room: ``MapFullError`` (``dagster-lmdb resize``), ``ReadersFullError``, ``DiskFullError``,
   ``DiskFailedError``
 - the content: ``DamagedStoreError``, ``DamagedRecordError``, ``UndecodableEventError``
-- the history asked for: ``SequenceRangeError``, ``NotThereError``
+- the history asked for: ``SequenceRangeError``, ``NotThereError``, ``LeaseLostError``
 - the command: ``AlreadyThereError``, ``NotThereError``, ``DuplicatePlannedCheckError``,
   ``RebuildRunningError``, ``MaintenanceRunningError``, ``ReadOnlyError``
 - the moment: ``NoSuchMomentError``, ``BelowHorizonError``
@@ -31,6 +31,7 @@ from dagster_lmdb._core import (
     FoldVersionError,
     FormatTooNewError,
     IncompatibleHostError,
+    LeaseLostError,
     LmdbStoreError,
     MaintenanceRunningError,
     MapFullError,
@@ -76,6 +77,7 @@ __all__ = [
     "FoldVersionError",
     "FormatTooNewError",
     "IncompatibleHostError",
+    "LeaseLostError",
     "LmdbStoreError",
     "MaintenanceRunningError",
     "MapFullError",

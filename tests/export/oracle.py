@@ -11,6 +11,7 @@ from dagster import EventLogEntry
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.scheduler.instigation import InstigatorTick
+from dagster._core.storage.dagster_run import RunRecord
 from dagster._utils.error import SerializableErrorInfo
 from dagster_shared.serdes import serialize_value
 
@@ -233,3 +234,36 @@ def clean(text: str) -> str:
 
 def asset_key(*path: str) -> dg.AssetKey:
     return dg.AssetKey(list(path))
+
+
+def run(record: RunRecord) -> Row:
+    run = record.dagster_run
+    origin = run.remote_job_origin
+    repository = origin.repository_origin if origin else None
+    return {
+        "run_id": run.run_id,
+        "deleted": False,
+        "job_name": run.job_name,
+        "status": run.status.value,
+        "created": utc(record.create_timestamp),
+        "updated": utc(record.update_timestamp),
+        "started": None if record.start_time is None else time_of(record.start_time),
+        "ended": None if record.end_time is None else time_of(record.end_time),
+        "tags": dict(run.tags) or None,
+        "partition": run.tags.get("dagster/partition"),
+        "root_run_id": run.root_run_id,
+        "parent_run_id": run.parent_run_id,
+        "code_location": repository.code_location_origin.location_name if repository else None,
+        "repository": repository.repository_name if repository else None,
+        "job_snapshot_id": run.job_snapshot_id,
+        "execution_plan_snapshot_id": run.execution_plan_snapshot_id,
+        "asset_selection": None
+        if run.asset_selection is None
+        else sorted(list(key.path) for key in run.asset_selection),
+        "step_keys": run.step_keys_to_execute and list(run.step_keys_to_execute),
+        "run": serialize_value(run),
+    }
+
+
+def utc(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)

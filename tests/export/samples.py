@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 from benches.events import as_run, events_of_a_run
@@ -12,6 +13,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.events import (
     AssetMaterializationPlannedData,
     AssetObservationData,
@@ -23,6 +25,7 @@ from dagster._core.events import (
     StepSuccessData,
 )
 from dagster._core.execution.plan.objects import UserFailureData
+from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster._core.utils import make_new_run_id
 from dagster._utils.error import SerializableErrorInfo, serializable_error_info_from_exc_info
 
@@ -112,6 +115,18 @@ def special(run_id: str) -> Sequence[EventLogEntry]:
 
 def of_a_real_run(run_id: str) -> Sequence[EventLogEntry]:
     return as_run(events_of_a_run(assets=3, lines=2), run_id)
+
+
+def a_tick(status: TickStatus, **fields: Any) -> TickData:
+    return TickData(
+        instigator_origin_id="an_origin",
+        instigator_name="a_sensor",
+        instigator_type=InstigatorType.SENSOR,
+        status=status,
+        timestamp=1700000000.25,
+        selector_id="a_selector",
+        **fields,
+    )
 
 
 def every_kind() -> dict[str, object]:

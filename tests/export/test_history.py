@@ -1,8 +1,6 @@
 """What ``history`` gives is what Dagster's own objects say, in every reader of Arrow."""
 
-import math
 import time
-from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -13,55 +11,16 @@ import polars
 import pyarrow as pa
 import pytest
 from dagster import DagsterEventType, DagsterInstance, EventLogEntry
-from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-from dagster._core.scheduler.instigation import TickData, TickStatus
+from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.utils import make_new_run_id
 
 import dagster_lmdb
 from dagster_lmdb import LmdbEventLogStorage
 from dagster_lmdb.errors import LmdbStoreError, NotAStoreError, NotThereError, SequenceRangeError
 from export import oracle, samples
-from export.oracle import Row
+from export.reading import assert_same, rows
 from python.entries import log_line, materialization
-
-
-def rows(table: Any) -> list[Row]:
-    return [
-        {name: dict(value) if is_map(name, value) else value for name, value in row.items()}
-        for row in pa.table(table).to_pylist()
-    ]
-
-
-def is_map(name: str, value: Any) -> bool:
-    return name in ("tags", "partition_dimensions") and value is not None
-
-
-def same(found: Any, expected: Any) -> bool:
-    """Whether two values are equal, where NaN equals NaN."""
-    if isinstance(expected, float) and math.isnan(expected):
-        return isinstance(found, float) and math.isnan(found)
-    if isinstance(expected, dict):
-        return (
-            isinstance(found, dict)
-            and found.keys() == expected.keys()
-            and all(same(found[key], value) for key, value in expected.items())
-        )
-    if isinstance(expected, list):
-        return (
-            isinstance(found, list)
-            and len(found) == len(expected)
-            and all(map(same, found, expected))
-        )
-    return type(found) is type(expected) and found == expected
-
-
-def assert_same(found: Iterable[Row], expected: Iterable[Row]) -> None:
-    found, expected = list(found), list(expected)
-    assert [row["sequence"] for row in found] == [row["sequence"] for row in expected]
-    for row, wanted in zip(found, expected, strict=True):
-        for name, value in wanted.items():
-            assert same(row[name], value), (row["sequence"], name)
 
 
 def entries(events: LmdbEventLogStorage) -> list[tuple[int, EventLogEntry]]:
@@ -250,20 +209,8 @@ def test_husks_leave_no_rows(events: LmdbEventLogStorage, store: Path) -> None:
     )
 
 
-def tick(status: TickStatus, **fields: Any) -> TickData:
-    return TickData(
-        instigator_origin_id="an_origin",
-        instigator_name="a_sensor",
-        instigator_type=InstigatorType.SENSOR,
-        status=status,
-        timestamp=1700000000.25,
-        selector_id="a_selector",
-        **fields,
-    )
-
-
 def test_each_state_of_a_tick_is_a_row(instance: DagsterInstance, store: Path) -> None:
-    first = instance.create_tick(tick(TickStatus.STARTED))
+    first = instance.create_tick(samples.a_tick(TickStatus.STARTED))
     versions = [oracle.tick(first)]
     for changed in (
         first.with_status(TickStatus.FAILURE, error=samples.raised(), end_timestamp=1700000001.5),
@@ -282,8 +229,20 @@ def test_each_state_of_a_tick_is_a_row(instance: DagsterInstance, store: Path) -
     assert (last["tick_id"], last["deleted"], last["tick"]) == (first.tick_id, True, None)
 
 
-def test_each_state_of_a_backfill_is_a_row(instance: DagsterInstance, store: Path) -> None:
-    backfill = PartitionBackfill(
+def test_a_wipe_of_all_ticks_or_backfills_is_a_row(instance: DagsterInstance, store: Path) -> None:
+    instance.create_tick(samples.a_tick(TickStatus.STARTED))
+    assert instance.schedule_storage is not None
+    instance.schedule_storage.wipe()
+    wiped = rows(dagster_lmdb.history(store, "ticks"))[-1]
+    assert (wiped["tick_id"], wiped["deleted"], wiped["status"]) == (None, True, None)
+    instance.add_backfill(a_backfill())
+    instance.run_storage.wipe()
+    wiped = rows(dagster_lmdb.history(store, "backfills"))[-1]
+    assert (wiped["backfill_id"], wiped["deleted"], wiped["status"]) == (None, True, None)
+
+
+def a_backfill() -> PartitionBackfill:
+    return PartitionBackfill(
         backfill_id="a_backfill",
         status=BulkActionStatus.REQUESTED,
         from_failure=False,
@@ -293,6 +252,10 @@ def test_each_state_of_a_backfill_is_a_row(instance: DagsterInstance, store: Pat
         asset_selection=[dg.AssetKey(["a", "b/c"]), dg.AssetKey("d")],
         partition_names=["x", "y"],
     )
+
+
+def test_each_state_of_a_backfill_is_a_row(instance: DagsterInstance, store: Path) -> None:
+    backfill = a_backfill()
     states = [
         backfill,
         backfill.with_status(BulkActionStatus.FAILED).with_error(samples.raised()),
@@ -356,7 +319,7 @@ def test_what_is_not_there_is_an_error(
 def test_history_below_the_horizon_is_an_error(
     instance: DagsterInstance, events: LmdbEventLogStorage, store: Path
 ) -> None:
-    first = instance.create_tick(tick(TickStatus.STARTED))
+    first = instance.create_tick(samples.a_tick(TickStatus.STARTED))
     instance.update_tick(first.with_status(TickStatus.SUCCESS))
     whole_from = events._log.compact(now=time.time()).whole_from
     with pytest.raises(SequenceRangeError, match=f"from record {whole_from} on"):

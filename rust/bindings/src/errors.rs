@@ -127,6 +127,12 @@ create_exception!(
 );
 create_exception!(
     dagster_lmdb._core,
+    LeaseLostError,
+    LmdbStoreError,
+    "A compaction went past a reader that had stopped."
+);
+create_exception!(
+    dagster_lmdb._core,
     DuplicatePlannedCheckError,
     LmdbStoreError,
     "An evaluation matches several planned executions."
@@ -201,6 +207,7 @@ pub fn to_py(error: Error) -> PyErr {
         Error::AlreadyThere(_) => AlreadyThereError::new_err(text),
         Error::NotThere(_) => NotThereError::new_err(text),
         Error::BeyondHead { .. } | Error::BelowHorizon { .. } => SequenceRangeError::new_err(text),
+        Error::LeaseLost { .. } => LeaseLostError::new_err(text),
         Error::Interrupted => PyKeyboardInterrupt::new_err(text),
         Error::NoAddressSpace { .. }
         | Error::Refused(_)

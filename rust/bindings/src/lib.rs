@@ -20,7 +20,7 @@ mod _core {
     use crate::errors::{
         AlreadyThereError, BelowHorizonError, DamagedRecordError, DamagedStoreError,
         DestinationExistsError, DiskFailedError, DiskFullError, DuplicatePlannedCheckError,
-        FoldVersionError, FormatTooNewError, IncompatibleHostError, LmdbStoreError,
+        FoldVersionError, FormatTooNewError, IncompatibleHostError, LeaseLostError, LmdbStoreError,
         MaintenanceRunningError, MapFullError, NetworkFileSystemError, NoSuchMomentError,
         NotAStoreError, NotThereError, OtherPidNamespaceError, ReadOnlyError, ReadersFullError,
         RebuildRunningError, SequenceRangeError, StorePermissionError, UndecodableEventError,

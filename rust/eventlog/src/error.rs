@@ -187,6 +187,12 @@ pub enum Error {
     )]
     BelowHorizon { sequence: u64, whole_from: u64 },
 
+    /// A compaction went past a reader whose lease had expired.
+    #[error(
+        "{path} was compacted while its history from record {from} on was being read, and the reader had not renewed its lease for a minute: it was stopped, or could not write; nothing that it read so far is wrong, but what it had yet to read is gone; read again"
+    )]
+    LeaseLost { path: PathBuf, from: u64 },
+
     /// Columns do not make a batch.
     #[error("cannot make a batch of rows: {0}")]
     Arrow(#[from] arrow_schema::ArrowError),

@@ -22,6 +22,7 @@ from dagster_lmdb._rows import Put
 from dagster_lmdb.errors import (
     AlreadyThereError,
     DuplicatePlannedCheckError,
+    LeaseLostError,
     MaintenanceRunningError,
     NotThereError,
     RebuildRunningError,
@@ -198,3 +199,14 @@ def test_history_at_records_that_are_not_there(storage: LmdbEventLogStorage) -> 
             storage._log.history("events", **bound)
     assert len(next(iter(storage._log.history("events", since=head, until=head).batches()))) == 1
     assert list(storage._log.history("events", since=head + 1).batches()) == []
+
+
+@of(LeaseLostError)
+def test_history_that_a_compaction_went_past(storage: LmdbEventLogStorage) -> None:
+    storage.store_event(line("run", "a line"))
+    history = storage._log.history("events")
+    storage.delete_events("run")
+    later = time.time() + 100
+    assert storage._log.compact(now=later).records == 1
+    with pytest.raises(LeaseLostError, match="read again"):
+        history.batches()

@@ -67,6 +67,7 @@ impl EventLog {
         runs = None,
         assets = None,
         event_types = None,
+        incomplete = false,
     ))]
     #[allow(
         clippy::too_many_arguments,
@@ -82,6 +83,7 @@ impl EventLog {
         runs: Option<Vec<String>>,
         assets: Option<Vec<String>>,
         event_types: Option<Vec<String>>,
+        incomplete: bool,
     ) -> PyResult<History> {
         let table = table_named(table)?;
         let ask = Ask {
@@ -91,6 +93,7 @@ impl EventLog {
             runs,
             assets,
             event_types,
+            incomplete,
         };
         let history = py
             .detach(|| eventlog::arrow::History::open(&self.engine, table, ask))

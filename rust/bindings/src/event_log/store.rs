@@ -4,6 +4,7 @@ use eventlog::Sequence;
 use eventlog::compaction::Keep;
 use eventlog::projection::Table;
 use eventlog::query::records;
+use eventlog::store::now;
 use pyo3::prelude::{Bound, Py, PyAny, PyAnyMethods, PyErr, PyResult, Python};
 use pyo3::types::{PyDict, PyDictMethods};
 use pyo3::{pyclass, pymethods};
@@ -86,6 +87,10 @@ impl EventLog {
         stat.set_item("head", head.get())?;
         stat.set_item("whole_from", info.meta.whole_from.max(1))?;
         stat.set_item("registers_from", info.meta.registers_from.max(1))?;
+        if let Some((leases, from)) = info.meta.held(now()) {
+            stat.set_item("leases", leases)?;
+            stat.set_item("leased_from", from)?;
+        }
         stat.set_item("map_size", info.map_size)?;
         stat.set_item("used_bytes", info.used_bytes)?;
         stat.set_item("free_bytes", info.free_bytes)?;
@@ -147,6 +152,22 @@ impl EventLog {
 
     fn head(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(self.query(py, |reader| reader.head())?.get())
+    }
+
+    fn checksum(&self, py: Python<'_>, sequence: u64) -> PyResult<Option<u32>> {
+        self.query(py, |reader| {
+            records::checksum(reader, Sequence::new(sequence))
+        })
+    }
+
+    #[getter]
+    fn epoch(&self, py: Python<'_>) -> PyResult<u64> {
+        py.detach(|| {
+            self.engine
+                .store()
+                .read(|snapshot| Ok(snapshot.meta().epoch))
+        })
+        .map_err(to_py)
     }
 
     fn packed_json(&self, py: Python<'_>, sequence: u64) -> PyResult<String> {

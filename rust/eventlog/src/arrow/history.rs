@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 
 use super::column::microseconds;
+use super::cut::Cut;
 use super::rows::HistoryTable;
-use super::scan::{Cut, Plan};
+use super::scan::Plan;
 use super::selection::Selection;
 use super::stream::Stream;
 use super::walk::Shapes;
@@ -18,6 +19,7 @@ use crate::query::{Bounds, Reader, documents, events};
 use crate::record::Space;
 use crate::record::event_type::EVENT_TYPES;
 use crate::sequence::Sequence;
+use crate::store::Lease;
 
 /// A bound of history.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,6 +42,8 @@ pub struct Ask {
     /// As `AssetKey.to_string()` has them.
     pub assets: Option<Vec<String>>,
     pub event_types: Option<Vec<String>>,
+    /// Whether what a compaction has left will do, from a sequence below the horizon.
+    pub incomplete: bool,
 }
 
 /// Rows of a table, as one moment has them. Cheap to clone.
@@ -50,6 +54,8 @@ pub struct History {
     shapes: Arc<Shapes>,
     plan: Plan,
     cut: Cut,
+    /// Not renewed: a history that is not read expires.
+    lease: Arc<Lease>,
 }
 
 impl History {
@@ -62,6 +68,11 @@ impl History {
     /// [`Error::Refused`] for a column, a type or a filter that the table does not have.
     pub fn open(log: &EventLog, table: HistoryTable, ask: Ask) -> Result<Self> {
         check_names(table, &ask)?;
+        let from = match ask.since {
+            Some(Place::Sequence(since)) => since.max(1),
+            Some(Place::Time(_)) | None => 1,
+        };
+        let lease = Lease::take(log.store(), Sequence::new(from))?;
         let whole_from = log
             .store()
             .read(|snapshot| Ok(snapshot.meta().whole_from))?;
@@ -71,7 +82,7 @@ impl History {
                 Some(Place::Sequence(since)) if since > head.get() + 1 => {
                     return Err(beyond(since, head));
                 }
-                Some(Place::Sequence(since)) if since < whole_from => {
+                Some(Place::Sequence(since)) if since < whole_from && !ask.incomplete => {
                     return Err(Error::BelowHorizon {
                         sequence: since,
                         whole_from,
@@ -125,6 +136,7 @@ impl History {
             shapes: Arc::new(Shapes::new(shapes)),
             plan,
             cut: Cut::at(head),
+            lease: Arc::new(lease),
         })
     }
 
@@ -145,10 +157,16 @@ impl History {
         self.plan.end()
     }
 
-    /// Begins to read the rows.
+    /// Begins to read the rows, under a lease of its own that is renewed until they all are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LeaseLost`] where the history lay unread for longer than its lease lives, and a compaction
+    /// went past it.
     pub fn stream(&self) -> Result<Stream> {
         Stream::begin(
             &self.log,
+            self.lease.again()?,
             &self.selection,
             &self.shapes,
             &self.plan,

@@ -1,15 +1,15 @@
 //! Scanning a part of the log in short read transactions.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use super::cut::{Cut, LastRun};
 use super::rows::{Context, Rows};
 use crate::EventLog;
 use crate::error::Result;
-use crate::log;
-use crate::query::{Reader, open_record};
-use crate::record::{Kind, Record};
+use crate::query::{Reader, check_frame, open_record};
+use crate::record::Record;
 use crate::sequence::Sequence;
+use crate::store::Lease;
 
 /// Sequences of a chunk: what one thread reads before it is another one's turn.
 const CHUNK: u64 = 4096;
@@ -83,100 +83,28 @@ impl Plan {
     }
 }
 
-/// The moment that rows are of: what was deleted later still is in it.
-#[derive(Clone)]
-pub struct Cut {
-    head: Sequence,
-    later: Arc<Mutex<Later>>,
+/// What came of a record.
+pub enum Seen {
+    Nothing,
+    /// A row, of about so many bytes.
+    Row(usize),
+    /// Nothing yet: first the log has to be looked through from this run on.
+    Unknown(Sequence),
 }
 
-/// What was deleted after the moment.
-struct Later {
-    seen: Sequence,
-    runs: HashSet<String>,
-    all: bool,
-}
-
-impl Cut {
-    /// The moment when this was the last record.
-    pub fn at(head: Sequence) -> Self {
-        let later = Later {
-            seen: head,
-            runs: HashSet::new(),
-            all: false,
-        };
-        Self {
-            head,
-            later: Arc::new(Mutex::new(later)),
+impl Seen {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Row(bytes) => *bytes,
+            Self::Nothing | Self::Unknown(_) => 0,
         }
     }
-
-    /// The last record of the moment.
-    pub fn head(&self) -> Sequence {
-        self.head
-    }
-
-    /// Whether a record of a run was not deleted at the moment. `last` is of the same snapshot.
-    fn is_live(
-        &self,
-        reader: &Reader<'_>,
-        last: &mut LastRun,
-        sequence: Sequence,
-        run_id: &str,
-    ) -> Result<bool> {
-        if last.run_id.as_deref() != Some(run_id) {
-            let number = reader.run(run_id)?;
-            let later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
-            let live_from = if later.all || later.runs.contains(run_id) {
-                Some(0)
-            } else {
-                number
-            };
-            *last = LastRun {
-                run_id: Some(run_id.to_owned()),
-                live_from,
-            };
-        }
-        // A run's number is the sequence of its first record since it was last deleted.
-        Ok(last.live_from.is_some_and(|from| sequence.get() >= from))
-    }
-
-    /// Takes in what was deleted up to this snapshot.
-    fn catch_up(&self, reader: &Reader<'_>) -> Result<()> {
-        let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut cursor = reader.log_cursor()?;
-        let mut row = cursor.seek(&later.seen.next().to_key())?;
-        while let Some((key, frame)) = row {
-            let sequence = Sequence::from_key_end(key);
-            let kind = log::kind_of(frame);
-            let is_tombstone =
-                kind == Some(Kind::RunEventsDeleted) || kind == Some(Kind::EventLogWiped);
-            if is_tombstone {
-                match open_record(sequence, frame)? {
-                    Record::RunEventsDeleted(deleted) => {
-                        later.runs.insert(deleted.run_id);
-                    }
-                    Record::EventLogWiped(_) => later.all = true,
-                    _ => {}
-                }
-            }
-            later.seen = sequence;
-            row = cursor.next()?;
-        }
-        Ok(())
-    }
-}
-
-/// The run that the last record was of, and from which sequence on its records are live.
-#[derive(Default)]
-struct LastRun {
-    run_id: Option<String>,
-    live_from: Option<u64>,
 }
 
 /// Reads chunks into rows.
 pub struct Scan<'s> {
     pub log: &'s EventLog,
+    pub lease: &'s Lease,
     pub plan: &'s Plan,
     pub cut: &'s Cut,
     pub context: Context<'s>,
@@ -187,7 +115,10 @@ impl Scan<'_> {
     /// Reads on in a chunk until a batch is full or the chunk ends; returns what is left of it.
     pub fn step(&mut self, chunk: Chunk) -> Result<Option<Chunk>> {
         let (log, plan, cut) = (self.log, self.plan, self.cut);
-        log.query(|reader| {
+        let mut unknown = None;
+        let left = log.store().read(|snapshot| {
+            self.lease.check(snapshot.meta())?;
+            let reader = &Reader::new(snapshot.view(), snapshot.live_set(), snapshot.trees().log);
             cut.catch_up(reader)?;
             let mut last = LastRun::default();
             match (&chunk, plan) {
@@ -204,8 +135,13 @@ impl Scan<'_> {
                         if sequence > *end {
                             return Ok(None);
                         }
+                        let seen = self.see(reader, &mut last, sequence, frame)?;
+                        if let Seen::Unknown(run) = seen {
+                            unknown = Some(run);
+                            break;
+                        }
                         at = sequence;
-                        bytes += self.see(reader, &mut last, sequence, frame)?;
+                        bytes += seen.bytes();
                         if bytes >= BATCH_BYTES {
                             break;
                         }
@@ -221,7 +157,7 @@ impl Scan<'_> {
                     for index in range.clone() {
                         let sequence = sequences[index];
                         if let Some(frame) = reader.frame(sequence)? {
-                            bytes += self.see(reader, &mut last, sequence, frame)?;
+                            bytes += self.see(reader, &mut last, sequence, frame)?.bytes();
                         }
                         if bytes >= BATCH_BYTES && index + 1 < range.end {
                             return Ok(Some(Chunk::Listed(index + 1..range.end)));
@@ -231,18 +167,29 @@ impl Scan<'_> {
                 }
                 (Chunk::Listed(_), Plan::Range { .. }) => Ok(None),
             }
-        })
+        })?;
+        if let Some(run) = unknown {
+            self.rows.look_back(log, run)?;
+        }
+        Ok(left)
     }
 
-    /// Takes in a record; returns the bytes that became rows.
+    /// Takes in a record.
     fn see(
         &mut self,
         reader: &Reader<'_>,
         last: &mut LastRun,
         sequence: Sequence,
         frame: &[u8],
-    ) -> Result<usize> {
+    ) -> Result<Seen> {
+        if !self.context.selection.table.reads(frame) {
+            check_frame(sequence, frame)?;
+            return Ok(Seen::Nothing);
+        }
         let record = open_record(sequence, frame)?;
+        if let Rows::Runs(runs) = &mut self.rows {
+            return runs.see(&mut self.context, reader, self.cut, sequence, &record);
+        }
         let run_id = match &record {
             Record::Event(event) => Some(event.run_id),
             Record::CheckExecutionPlanned(planned) => Some(planned.run_id.as_str()),
@@ -251,14 +198,14 @@ impl Scan<'_> {
         if let Some(run_id) = run_id
             && !self.cut.is_live(reader, last, sequence, run_id)?
         {
-            return Ok(0);
+            return Ok(Seen::Nothing);
         }
         let before = self.rows.len();
         self.rows.see(&mut self.context, sequence, &record)?;
         Ok(if self.rows.len() > before {
-            frame.len()
+            Seen::Row(frame.len())
         } else {
-            0
+            Seen::Nothing
         })
     }
 }

@@ -10,13 +10,15 @@ use std::thread::{self, JoinHandle};
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 
-use super::rows::{Context, Rows};
-use super::scan::{Cut, Plan, Scan};
+use super::cut::Cut;
+use super::rows::{Context, HistoryTable, Rows};
+use super::scan::{Plan, Scan};
 use super::selection::Selection;
 use super::walk::Shapes;
 use crate::EventLog;
 use crate::error::{Error, Result};
 use crate::sequence::Sequence;
+use crate::store::{Keeper, Lease};
 
 /// The most threads that read for one stream.
 const MOST_THREADS: usize = 4;
@@ -42,6 +44,8 @@ pub struct Stream {
     plan: Plan,
     chunks: u64,
     done: u64,
+    /// Ends with the last row.
+    keeper: Option<Keeper>,
     /// Threads do not come along with a fork.
     process: u32,
 }
@@ -49,26 +53,35 @@ pub struct Stream {
 impl Stream {
     pub(super) fn begin(
         log: &EventLog,
+        lease: Lease,
         selection: &Arc<Selection>,
         shapes: &Arc<Shapes>,
         plan: &Plan,
         cut: &Cut,
     ) -> Result<Self> {
+        let lease = Arc::new(lease);
         let chunks = plan.chunks();
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        let count = processors.min(MOST_THREADS).min(chunks as usize);
+        let most = match selection.table {
+            // A version builds upon the one before it.
+            HistoryTable::Runs => 1,
+            _ => processors.min(MOST_THREADS),
+        };
+        let count = most.min(chunks as usize);
         let mut threads = Vec::with_capacity(count);
         for number in 0..count {
             let (sender, receiver) = sync_channel(AHEAD);
             let (of_log, plan, cut) = (log.clone(), plan.clone(), cut.clone());
+            let lease = Arc::clone(&lease);
             let (selection, shapes) = (Arc::clone(selection), Arc::clone(shapes));
             let work = move || {
                 let mut scan = Scan {
                     log: &of_log,
+                    lease: &lease,
                     plan: &plan,
                     cut: &cut,
                     context: Context::new(&selection, &shapes),
-                    rows: Rows::new(&selection),
+                    rows: Rows::new(&selection, &plan),
                 };
                 let turns = (number as u64..chunks).step_by(count);
                 if let Err(error) = read(&mut scan, turns, &sender) {
@@ -90,6 +103,7 @@ impl Stream {
             plan: plan.clone(),
             chunks,
             done: 0,
+            keeper: Some(Lease::keep(lease)?),
             process: std::process::id(),
         })
     }
@@ -101,6 +115,15 @@ impl Stream {
                 "this stream of history was begun by another process; begin a new one".to_owned(),
             ));
         }
+        let next = self.next_of_threads();
+        if !matches!(next, Ok(Some(_))) {
+            self.done = self.chunks;
+            self.keeper = None;
+        }
+        next
+    }
+
+    fn next_of_threads(&mut self) -> Result<Option<RecordBatch>> {
         let mut quiet = 0;
         while self.done < self.chunks {
             let (said, _) = &self.threads[self.done as usize % self.threads.len()];
@@ -113,12 +136,8 @@ impl Stream {
                         return Ok(Some(RecordBatch::new_empty(Arc::clone(&self.schema))));
                     }
                 }
-                Ok(Said::Failed(error)) => {
-                    self.done = self.chunks;
-                    return Err(error);
-                }
+                Ok(Said::Failed(error)) => return Err(error),
                 Err(_) => {
-                    self.done = self.chunks;
                     return Err(Error::Refused(
                         "a thread that read history ended before its time".to_owned(),
                     ));

@@ -89,6 +89,7 @@ pub enum Field {
     Cause,
     ClsName,
     Cursor,
+    CodeLocationOrigin,
     DagsterEvent,
     Description,
     DurationMs,
@@ -97,12 +98,15 @@ pub enum Field {
     ErrorInfo,
     Error,
     EventSpecificData,
+    ExecutionPlanSnapshotId,
     ExpectationResult,
     FailureCount,
     JobName,
     JobOriginId,
+    JobSnapshotId,
     JobType,
     Label,
+    LocationName,
     Materialization,
     Message,
     Metadata,
@@ -111,6 +115,9 @@ pub enum Field {
     PartitionNames,
     Path,
     PipelineName,
+    RemoteJobOrigin,
+    RepositoryName,
+    RepositoryOrigin,
     RootRunId,
     RunIds,
     RunKeys,
@@ -119,6 +126,7 @@ pub enum Field {
     SkipReason,
     Stack,
     Status,
+    StepKeysToExecute,
     Tags,
     Timestamp,
     Title,
@@ -140,6 +148,7 @@ impl Field {
             "cause" => Self::Cause,
             "cls_name" => Self::ClsName,
             "cursor" => Self::Cursor,
+            "repository_location_origin" => Self::CodeLocationOrigin,
             "dagster_event" => Self::DagsterEvent,
             "description" => Self::Description,
             "duration_ms" => Self::DurationMs,
@@ -148,12 +157,15 @@ impl Field {
             "error_info" => Self::ErrorInfo,
             "error" => Self::Error,
             "event_specific_data" => Self::EventSpecificData,
+            "execution_plan_snapshot_id" => Self::ExecutionPlanSnapshotId,
             "expectation_result" => Self::ExpectationResult,
             "failure_count" => Self::FailureCount,
             "job_name" => Self::JobName,
             "job_origin_id" => Self::JobOriginId,
+            "pipeline_snapshot_id" => Self::JobSnapshotId,
             "job_type" => Self::JobType,
             "label" => Self::Label,
+            "location_name" => Self::LocationName,
             "materialization" => Self::Materialization,
             "message" => Self::Message,
             "metadata" => Self::Metadata,
@@ -162,6 +174,9 @@ impl Field {
             "partition_names" => Self::PartitionNames,
             "path" => Self::Path,
             "pipeline_name" => Self::PipelineName,
+            "external_pipeline_origin" => Self::RemoteJobOrigin,
+            "repository_name" => Self::RepositoryName,
+            "external_repository_origin" => Self::RepositoryOrigin,
             "root_run_id" => Self::RootRunId,
             "run_ids" => Self::RunIds,
             "run_keys" => Self::RunKeys,
@@ -170,6 +185,7 @@ impl Field {
             "skip_reason" => Self::SkipReason,
             "stack" => Self::Stack,
             "status" => Self::Status,
+            "step_keys_to_execute" => Self::StepKeysToExecute,
             "tags" => Self::Tags,
             "timestamp" => Self::Timestamp,
             "title" => Self::Title,
@@ -305,6 +321,24 @@ impl<'b, 's> Walk<'b, 's> {
                 Ok(None)
             }
         }
+    }
+
+    /// The paths of the next value, a list or set of asset keys; none where it is neither.
+    pub fn paths(&mut self) -> Result<Option<Vec<Vec<Text<'b>>>>, Error>
+    where
+        's: 'b,
+    {
+        let mut paths = Vec::new();
+        let is_list = self.items(|walk| {
+            walk.object(|walk, field| {
+                match field {
+                    Field::Path => paths.extend(walk.texts()?),
+                    _ => walk.skip()?,
+                }
+                Ok(())
+            })
+        })?;
+        Ok(is_list.then_some(paths))
     }
 
     /// The texts of the next value, a list; none where it is not one.

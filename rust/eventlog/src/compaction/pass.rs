@@ -31,6 +31,19 @@ pub enum Keep {
     Since(f64),
 }
 
+/// What the clock shows, by what it showed when the work began.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    began: Instant,
+    shown: f64,
+}
+
+impl Clock {
+    fn now(&self) -> f64 {
+        self.shown + self.began.elapsed().as_secs_f64()
+    }
+}
+
 /// What a compaction did; one that went on with a pass that was broken off tells of all of that pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Compacted {
@@ -66,11 +79,15 @@ pub fn compact(store: &Store, keep: Keep, now: f64, progress: Progress<'_>) -> R
     })?;
     set_meta(store, |meta| meta.rebuild.take().is_some())?;
     let mut done = Vec::new();
+    let clock = Clock {
+        began: Instant::now(),
+        shown: now,
+    };
     if let Some(begun) = store.read(|snapshot| Ok(snapshot.meta().compaction.clone()))? {
-        done.push(run(store, begun, progress)?);
+        done.push(run(store, begun, clock, progress)?);
     }
-    let begun = begin(store, keep, now, progress)?;
-    done.push(run(store, begun, progress)?);
+    let begun = begin(store, keep, clock, progress)?;
+    done.push(run(store, begun, clock, progress)?);
     let meta = store.read(|snapshot| Ok(snapshot.meta().clone()))?;
     Ok(Compacted {
         records: done.iter().map(|pass| pass.records).sum(),
@@ -91,14 +108,15 @@ fn log_bytes(store: &Store) -> Result<u64> {
 }
 
 /// The cutoffs of a new pass; its place is written with the first step that changes anything.
-fn begin(store: &Store, keep: Keep, now: f64, progress: Progress<'_>) -> Result<Compaction> {
+fn begin(store: &Store, keep: Keep, clock: Clock, progress: Progress<'_>) -> Result<Compaction> {
     let head = store.read(|snapshot| reader(snapshot).head())?;
     let whole = match keep {
         Keep::Nothing => head,
-        Keep::Since(time) => last_by(store, time, now, progress)?,
+        Keep::Since(time) => last_by(store, time, clock.now(), progress)?,
     };
+    let whole = store.read(|snapshot| Ok(snapshot.meta().unleased(whole.get(), clock.now())))?;
     Ok(Compaction {
-        whole: whole.get(),
+        whole,
         registers: head.get(),
         next_sequence: 1,
         records: 0,
@@ -108,7 +126,31 @@ fn begin(store: &Store, keep: Keep, now: f64, progress: Progress<'_>) -> Result<
 }
 
 /// Goes through the log from where a pass is to its end; returns it as it stands then.
-fn run(store: &Store, mut pass: Compaction, progress: Progress<'_>) -> Result<Compaction> {
+/// Where it meets a lease, it looks anew at what may go before that.
+fn run(
+    store: &Store,
+    mut pass: Compaction,
+    clock: Clock,
+    progress: Progress<'_>,
+) -> Result<Compaction> {
+    loop {
+        let (to, ended) = run_to(store, pass, clock, progress)?;
+        pass = to;
+        if ended {
+            set_meta(store, |meta| meta.compaction.take().is_some())?;
+            return Ok(pass);
+        }
+    }
+}
+
+/// Goes on with a pass until it ends, or meets a lease in its way, whose cutoff the pass that is returned
+/// has; says which.
+fn run_to(
+    store: &Store,
+    mut pass: Compaction,
+    clock: Clock,
+    progress: Progress<'_>,
+) -> Result<(Compaction, bool)> {
     let cutoffs = Cutoffs {
         whole: Sequence::new(pass.whole),
         registers: Sequence::new(pass.registers),
@@ -134,16 +176,26 @@ fn run(store: &Store, mut pass: Compaction, progress: Progress<'_>) -> Result<Co
                 next_sequence: to.next().get(),
                 ..pass
             };
-            pass = store.write(&|| false, |transaction| {
-                replace(transaction, &found, so_far)
+            let stepped = store.write(&|| false, |transaction| {
+                replace(transaction, &found, so_far, clock)
             })?;
+            pass = match stepped {
+                Step::Done(pass) => pass,
+                Step::Leased(whole) => return Ok((Compaction { whole, ..pass }, false)),
+            };
             give_way(began);
         }
         at = to;
         progress("compact", at.get(), cutoffs.registers.get())?;
     }
-    set_meta(store, |meta| meta.compaction.take().is_some())?;
-    Ok(pass)
+    Ok((pass, true))
+}
+
+/// What came of a step.
+enum Step {
+    Done(Compaction),
+    /// A lease came before it that lets the pass go up to this record: nothing was done.
+    Leased(u64),
 }
 
 /// Changes the meta row, where `change` says that it did.
@@ -184,15 +236,21 @@ fn candidates(
 }
 
 /// Replaces records by husks; what each leaves behind is read in the transaction itself. Commits the
-/// pass as it stands with them, and returns it.
+/// pass as it stands with them, and returns it. Expired leases that are in the way go in the same commit.
 fn replace(
     transaction: &mut Transaction<'_>,
     found: &[Sequence],
     mut pass: Compaction,
-) -> Result<Outcome<Compaction>> {
+    clock: Clock,
+) -> Result<Outcome<Step>> {
+    let whole = transaction.meta().unleased(pass.whole, clock.now());
+    if whole < pass.whole {
+        return Ok(Outcome::Nothing(Step::Leased(whole)));
+    }
     let log = transaction.trees().log;
     let (mut empty, mut speaking) = (Vec::new(), Vec::new());
     let mut meta = transaction.meta().clone();
+    meta.leases.retain(|lease| lease.from > pass.whole);
     let reader = Reader::new(transaction.view(), transaction.live_set(), log);
     for sequence in found {
         let Some(frame) = reader.frame(*sequence)? else {
@@ -220,7 +278,7 @@ fn replace(
     pass.bytes += ranges::put_empty(transaction, &empty)?;
     meta.compaction = Some(pass.clone());
     transaction.set_meta(meta)?;
-    Ok(Outcome::Commit(pass))
+    Ok(Outcome::Commit(Step::Done(pass)))
 }
 
 fn reader<'t>(snapshot: &Snapshot<'t>) -> Reader<'t> {

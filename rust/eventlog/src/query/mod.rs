@@ -20,4 +20,4 @@ pub use events::StoredEvent;
 pub use hidden::{Hidden, Visible};
 pub use last_event::{Looked, last_event};
 pub use merge::Merge;
-pub use reader::{Bounds, Reader, open_record};
+pub use reader::{Bounds, Reader, check_frame, open_record};

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::projection::key::Key;
 use crate::projection::rows::{self, Asset, DeletedRun, PoolStep};
 use crate::projection::{Table, checks};
-use crate::record::{Event, Record, open_frame};
+use crate::record::{Event, FrameError, Record, open_frame};
 use crate::sequence::Sequence;
 use crate::store::lmdb::{Cursor, Range, Tree, View, after_prefix};
 use crate::value::Shape;
@@ -223,10 +223,21 @@ impl<'t> Reader<'t> {
 pub fn open_record(sequence: Sequence, frame: &[u8]) -> Result<Record<'_>> {
     open_frame(frame)
         .and_then(|frame| Record::decode(frame.payload))
-        .map_err(|error| Error::DamagedRecord {
-            sequence: sequence.get(),
-            reason: error.to_string(),
-        })
+        .map_err(|error| damaged(sequence, &error))
+}
+
+/// Checks a frame whose record is of no interest.
+pub fn check_frame(sequence: Sequence, frame: &[u8]) -> Result<()> {
+    open_frame(frame)
+        .map(drop)
+        .map_err(|error| damaged(sequence, &error))
+}
+
+fn damaged(sequence: Sequence, error: &FrameError) -> Error {
+    Error::DamagedRecord {
+        sequence: sequence.get(),
+        reason: error.to_string(),
+    }
 }
 
 /// Sequences between two others, both excluded.

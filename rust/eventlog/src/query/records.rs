@@ -9,7 +9,7 @@ use super::{documents, events};
 use crate::error::{Error, Result};
 use crate::projection::Table;
 use crate::projection::key::Key;
-use crate::record::{Event, FrameError, Kind, Record, Space, open_frame};
+use crate::record::{Event, FrameError, Kind, Record, Space, frame_checksum, open_frame};
 use crate::sequence::Sequence;
 use crate::value::{ShapeSource, to_packed_json};
 
@@ -25,6 +25,18 @@ pub struct RecordLine {
     pub step_key: Option<String>,
     /// What the record is about (its asset, pool, shape, ...), or the event's message.
     pub subject: Option<String>,
+}
+
+/// The checksum of a record, by which another history shows; None where there is a husk, whose own changes,
+/// or nothing.
+pub fn checksum(reader: &Reader<'_>, sequence: Sequence) -> Result<Option<u32>> {
+    let Some(frame) = reader.frame(sequence)? else {
+        return Ok(None);
+    };
+    Ok(match open_record(sequence, frame)? {
+        Record::Husk(_) => None,
+        _ => frame_checksum(frame),
+    })
 }
 
 /// Records after a sequence, and the sequence to go on after. `run_id` keeps those of a run; at most

@@ -255,6 +255,7 @@ fn new_meta(
         whole_from: 0,
         registers_from: 0,
         compaction: None,
+        leases: Vec::new(),
         silence: Silence::default(),
         forked: None,
     })

@@ -61,6 +61,17 @@ pub struct Compaction {
     pub log_before: u64,
 }
 
+/// What a reader holds against a compaction: see [`Lease`](super::Lease).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Leased {
+    /// Random.
+    pub id: u64,
+    /// No record from this one on was taken since the lease was.
+    pub from: u64,
+    /// Unix seconds; from then on it counts for nothing.
+    pub until: f64,
+}
+
 /// Sequences among which no event stands, nor ever will: those after one, up to another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Silence {
@@ -121,6 +132,9 @@ pub struct Meta {
     /// The compaction under way.
     #[serde(default)]
     pub compaction: Option<Compaction>,
+    /// What readers hold against a compaction, those that have expired included.
+    #[serde(default)]
+    pub leases: Vec<Leased>,
     /// A stretch of the log without events, so that nobody looks for one there again.
     #[serde(default)]
     pub silence: Silence,
@@ -162,6 +176,19 @@ impl Meta {
             .map_err(|error| failed(path, None, error))?
             .map(|bytes| Self::decode(path, bytes))
             .transpose()
+    }
+
+    /// How many leases live at a time, and the first record that they hold; None where there is none.
+    pub fn held(&self, now: f64) -> Option<(usize, u64)> {
+        let live = || self.leases.iter().filter(|lease| now < lease.until);
+        let first = live().map(|lease| lease.from).min()?;
+        Some((live().count(), first))
+    }
+
+    /// How far a compaction may go that would go up to a record: to before what is held.
+    pub fn unleased(&self, to: u64, now: f64) -> u64 {
+        self.held(now)
+            .map_or(to, |(_, first)| to.min(first.saturating_sub(1)))
     }
 
     /// Refuses a store whose live projections another fold version makes. With `for_rebuild` an

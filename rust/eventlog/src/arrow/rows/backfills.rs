@@ -2,6 +2,7 @@
 
 use super::super::column::{Columns, ErrorLevel, Kind, Named, Text};
 use super::super::walk::{Field, Walk};
+use super::version::Version;
 use super::{Context, in_body};
 use crate::error::Result;
 use crate::record::{Record, Space};
@@ -69,7 +70,7 @@ impl<'b> Backfill<'b> {
                 Field::BackfillEndTimestamp => backfill.ended = walk.float()?,
                 Field::Title => backfill.title = walk.text()?,
                 Field::Description => backfill.description = walk.text()?,
-                Field::AssetSelection => backfill.asset_selection = paths(walk)?,
+                Field::AssetSelection => backfill.asset_selection = walk.paths()?,
                 Field::PartitionNames => backfill.partition_names = walk.texts()?,
                 Field::Tags => backfill.tags = walk.map()?,
                 Field::FailureCount => backfill.failure_count = walk.int()?,
@@ -83,55 +84,27 @@ impl<'b> Backfill<'b> {
     }
 }
 
-/// The paths of a list of asset keys.
-fn paths<'b, 's: 'b>(
-    walk: &mut Walk<'b, 's>,
-) -> std::result::Result<Option<Vec<Vec<Text<'b>>>>, value::Error> {
-    let mut paths = Vec::new();
-    let is_list = walk.items(|walk| {
-        walk.object(|walk, field| {
-            match field {
-                Field::Path => paths.extend(walk.texts()?),
-                _ => walk.skip()?,
-            }
-            Ok(())
-        })
-    })?;
-    Ok(is_list.then_some(paths))
-}
-
 pub fn see(
     columns: &mut Columns<Column>,
     context: &mut Context<'_>,
     sequence: Sequence,
     record: &Record<'_>,
 ) -> Result<()> {
-    let Record::Document(document) = record else {
+    let Some(version) = Version::of(context, Space::Backfill, sequence, record) else {
         return Ok(());
     };
-    if document.space != Space::Backfill || !context.selection.takes_time(document.timestamp) {
-        return Ok(());
-    }
-    let body = document.state.as_ref().map(|state| state.body);
-    let backfill = match body {
+    let backfill = match version.body {
         Some(body) => Backfill::read(Walk::new(body, &[], context.shapes)),
         None => Ok(Backfill::default()),
     }
     .map_err(in_body(sequence))?;
-    let mut json = None;
-    if let (Some(body), true) = (body, columns.want(|column| column == Column::Backfill)) {
-        let text = json.insert(String::new());
-        context
-            .printer
-            .print(&mut value::Reader::new(body), &[], text)
-            .map_err(in_body(sequence))?;
-    }
+    let json = version.json(context, columns.want(|column| column == Column::Backfill))?;
     let names = backfill.partition_names.as_ref();
     columns.row(|column, to| match column {
-        Column::Sequence => to.number(Some(sequence.get() as i64)),
-        Column::Timestamp => to.time(Some(document.timestamp)),
-        Column::BackfillId => to.text(Some(document.key)),
-        Column::Deleted => to.flag(Some(body.is_none())),
+        Column::Sequence => version.put_sequence(to),
+        Column::Timestamp => to.time(Some(version.time)),
+        Column::BackfillId => to.text(version.key),
+        Column::Deleted => version.put_deleted(to),
         Column::Status => to.text(backfill.status.as_deref()),
         Column::Created => to.time(backfill.created),
         Column::Ended => to.time(backfill.ended),

@@ -4,16 +4,24 @@ mod asset_checks;
 mod backfills;
 mod event_body;
 mod events;
+mod runs;
 mod ticks;
+mod version;
+
+use runs::Runs;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
 
 use super::column::{Columns, schema_of};
+use super::scan::Plan;
 use super::selection::Selection;
+use super::standing::changes_runs;
 use super::walk::Shapes;
+use crate::EventLog;
 use crate::error::{Error, Result};
-use crate::record::Record;
+use crate::log::kind_of;
+use crate::record::{Kind, Record};
 use crate::sequence::Sequence;
 use crate::value::JsonPrinter;
 
@@ -24,6 +32,8 @@ pub enum HistoryTable {
     Events,
     /// Each execution of a check that was planned, and each that was evaluated.
     AssetChecks,
+    /// Each state of each run.
+    Runs,
     /// Each state of each tick.
     Ticks,
     /// Each state of each backfill.
@@ -32,8 +42,9 @@ pub enum HistoryTable {
 
 impl HistoryTable {
     /// Every table.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Events,
+        Self::Runs,
         Self::AssetChecks,
         Self::Ticks,
         Self::Backfills,
@@ -43,6 +54,7 @@ impl HistoryTable {
     pub fn name(self) -> &'static str {
         match self {
             Self::Events => "events",
+            Self::Runs => "runs",
             Self::AssetChecks => "asset_checks",
             Self::Ticks => "ticks",
             Self::Backfills => "backfills",
@@ -56,7 +68,7 @@ impl HistoryTable {
 
     /// Whether its rows are of runs.
     pub fn has_runs(self) -> bool {
-        matches!(self, Self::Events | Self::AssetChecks)
+        matches!(self, Self::Events | Self::Runs | Self::AssetChecks)
     }
 
     /// Whether its rows may be of assets.
@@ -69,10 +81,26 @@ impl HistoryTable {
         matches!(self, Self::Events)
     }
 
+    /// Whether a frame may hold what becomes a row, or changes one.
+    pub fn reads(self, frame: &[u8]) -> bool {
+        match self {
+            Self::Events => kind_of(frame) == Some(Kind::Event),
+            Self::Runs => changes_runs(frame),
+            Self::AssetChecks => matches!(
+                kind_of(frame),
+                Some(Kind::Event | Kind::CheckExecutionPlanned)
+            ),
+            Self::Ticks | Self::Backfills => {
+                matches!(kind_of(frame), Some(Kind::Document | Kind::SpacesWiped))
+            }
+        }
+    }
+
     /// The columns of the table with these names, or all.
     pub fn schema(self, names: Option<&[String]>) -> SchemaRef {
         match self {
             Self::Events => schema_of(events::COLUMNS, names),
+            Self::Runs => schema_of(runs::COLUMNS, names),
             Self::AssetChecks => schema_of(asset_checks::COLUMNS, names),
             Self::Ticks => schema_of(ticks::COLUMNS, names),
             Self::Backfills => schema_of(backfills::COLUMNS, names),
@@ -83,6 +111,7 @@ impl HistoryTable {
 /// Rows of a table under construction.
 pub enum Rows {
     Events(Columns<events::Column>),
+    Runs(Box<Runs>),
     AssetChecks(Columns<asset_checks::Column>),
     Ticks(Columns<ticks::Column>),
     Backfills(Columns<backfills::Column>),
@@ -108,10 +137,11 @@ impl<'s> Context<'s> {
 
 impl Rows {
     /// No row yet, of the columns that a selection names.
-    pub fn new(selection: &Selection) -> Self {
+    pub fn new(selection: &Selection, plan: &Plan) -> Self {
         let names = selection.columns.as_deref();
         match selection.table {
             HistoryTable::Events => Self::Events(Columns::new(events::COLUMNS, names)),
+            HistoryTable::Runs => Self::Runs(Box::new(Runs::new(names, plan.place(0)))),
             HistoryTable::AssetChecks => {
                 Self::AssetChecks(Columns::new(asset_checks::COLUMNS, names))
             }
@@ -129,9 +159,18 @@ impl Rows {
     ) -> Result<()> {
         match self {
             Self::Events(columns) => events::see(columns, context, sequence, record),
+            Self::Runs(_) => Ok(()),
             Self::AssetChecks(columns) => asset_checks::see(columns, context, sequence, record),
             Self::Ticks(columns) => ticks::see(columns, context, sequence, record),
             Self::Backfills(columns) => backfills::see(columns, context, sequence, record),
+        }
+    }
+
+    /// Looks through the log from a run on, before rows go on.
+    pub fn look_back(&mut self, log: &EventLog, run: Sequence) -> Result<()> {
+        match self {
+            Self::Runs(runs) => runs.standings.look_back(log, run),
+            _ => Ok(()),
         }
     }
 
@@ -139,6 +178,7 @@ impl Rows {
     pub fn len(&self) -> usize {
         match self {
             Self::Events(columns) => columns.rows(),
+            Self::Runs(runs) => runs.columns.rows(),
             Self::AssetChecks(columns) => columns.rows(),
             Self::Ticks(columns) => columns.rows(),
             Self::Backfills(columns) => columns.rows(),
@@ -149,6 +189,7 @@ impl Rows {
     pub fn finish(&mut self) -> std::result::Result<RecordBatch, ArrowError> {
         match self {
             Self::Events(columns) => columns.finish(),
+            Self::Runs(runs) => runs.columns.finish(),
             Self::AssetChecks(columns) => columns.finish(),
             Self::Ticks(columns) => columns.finish(),
             Self::Backfills(columns) => columns.finish(),

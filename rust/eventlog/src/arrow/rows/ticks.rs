@@ -2,6 +2,7 @@
 
 use super::super::column::{Columns, ErrorLevel, Kind, Named, Text};
 use super::super::walk::{Field, Walk};
+use super::version::Version;
 use super::{Context, in_body};
 use crate::error::Result;
 use crate::record::{Record, Space};
@@ -101,32 +102,20 @@ pub fn see(
     sequence: Sequence,
     record: &Record<'_>,
 ) -> Result<()> {
-    let Record::Document(document) = record else {
+    let Some(version) = Version::of(context, Space::Tick, sequence, record) else {
         return Ok(());
     };
-    if document.space != Space::Tick || !context.selection.takes_time(document.timestamp) {
-        return Ok(());
-    }
-    let id = Sequence::new(document.id).known().unwrap_or(sequence);
-    let body = document.state.as_ref().map(|state| state.body);
-    let tick = match body {
+    let tick = match version.body {
         Some(body) => Tick::read(Walk::new(body, &[], context.shapes)),
         None => Ok(Tick::default()),
     }
     .map_err(in_body(sequence))?;
-    let mut json = None;
-    if let (Some(body), true) = (body, columns.want(|column| column == Column::Tick)) {
-        let text = json.insert(String::new());
-        context
-            .printer
-            .print(&mut value::Reader::new(body), &[], text)
-            .map_err(in_body(sequence))?;
-    }
+    let json = version.json(context, columns.want(|column| column == Column::Tick))?;
     columns.row(|column, to| match column {
-        Column::Sequence => to.number(Some(sequence.get() as i64)),
-        Column::Timestamp => to.time(Some(document.timestamp)),
-        Column::TickId => to.number(Some(id.get() as i64)),
-        Column::Deleted => to.flag(Some(body.is_none())),
+        Column::Sequence => version.put_sequence(to),
+        Column::Timestamp => to.time(Some(version.time)),
+        Column::TickId => to.number(version.id.map(|id| id.get() as i64)),
+        Column::Deleted => version.put_deleted(to),
         Column::InstigatorName => to.text(tick.name.as_deref()),
         Column::InstigatorType => to.text(tick.instigator_type.as_deref()),
         Column::SelectorId => to.text(tick.selector_id.as_deref()),

@@ -67,6 +67,13 @@ pub fn by_key(reader: &Reader<'_>, space: Space, key: &str) -> Result<Option<Seq
     Ok(id.map(Sequence::from_key_end))
 }
 
+/// Whether there is a document of an id.
+pub fn is_there(reader: &Reader<'_>, space: Space, id: Sequence) -> Result<bool> {
+    Ok(reader
+        .get(Table::Documents, &keys::row(space, id))?
+        .is_some())
+}
+
 /// The row of a document.
 pub fn row(reader: &Reader<'_>, space: Space, id: Sequence) -> Result<Option<DocumentRow>> {
     reader.row(Table::Documents, &keys::row(space, id))
