@@ -9,9 +9,10 @@ use std::sync::mpsc;
 use std::thread;
 
 use eventlog::error::Error;
-use eventlog::store::{Durability, OpenOptions, Store};
+use eventlog::store::{Durability, OpenOptions, Outcome, Store};
 use store_support::{
-    Player, SCHEMA, append, creating, new_store, new_store_with, player, refusal, role, rows, shim,
+    Player, SCHEMA, append, creating, never, new_store, new_store_with, player, refusal, role,
+    rows, shim,
 };
 use tempfile::TempDir;
 
@@ -232,4 +233,54 @@ fn a_journal_whose_headers_say_nothing_is_refused_unless_none_was_ever_whole() {
     slots(&newer, &|file, at| file.write_all_at(&[2], at + 8).unwrap());
     let error = refusal(newer.path(), &creating());
     assert!(matches!(error, Error::Incompatible { .. }), "{error:?}");
+}
+
+/// Entries since the last checkpoint, and pages that they keep.
+fn entries(directory: &Path) -> (usize, u64) {
+    let journal = fs::read(directory.join("journal")).unwrap();
+    let number =
+        |at: u64| u64::from_le_bytes(journal[at as usize..at as usize + 8].try_into().unwrap());
+    let slot = u64::from(number(BLOCK + 16) > number(16));
+    let nonce = number(slot * BLOCK + 24);
+    let (mut at, mut count, mut pages) = (2 * BLOCK, 0, 0);
+    while number(at) == nonce {
+        count += 1;
+        pages += number(at + 16);
+        at += (48 + number(at + 16) * (8 + BLOCK) + number(at + 24)).next_multiple_of(BLOCK);
+    }
+    (count, pages)
+}
+
+#[test]
+fn pages_that_were_free_at_the_checkpoint_are_kept_by_no_process() {
+    const TEST: &str = "pages_that_were_free_at_the_checkpoint_are_kept_by_no_process";
+    let append_some = |store: &Store| {
+        for number in 0..12 {
+            append(store, &[number; 100]).unwrap();
+        }
+    };
+    if let Some((_, directory)) = role() {
+        return append_some(&open(&directory));
+    }
+    let (directory, store) = new_store();
+    // Hundreds of pages are taken and freed; having no redo, both commits end with a checkpoint.
+    for length in [3_000, 10] {
+        store
+            .write(&never, |transaction| {
+                for number in 1..400_u64 {
+                    let log = transaction.trees().log;
+                    transaction.put(log, &number.to_be_bytes(), &vec![1; length])?;
+                }
+                Ok(Outcome::Commit(()))
+            })
+            .unwrap();
+    }
+    append_some(&store);
+    Player::start(TEST, "other", directory.path()).end();
+    append_some(&store);
+    let (count, pages) = entries(directory.path());
+    assert_eq!(count, 36);
+    // Those alone that the first commits freed: the base's roots and the leaves at their ends.
+    assert!((1..12).contains(&pages), "{pages} pages");
+    assert_recovered(&store);
 }

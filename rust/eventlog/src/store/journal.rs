@@ -15,6 +15,8 @@
 //! | header   | header   | entry | entry | ...      each entry begins a block of 4 KiB
 //! ```
 //!
+//! Behind the room for entries stands which pages are free in the base, and need not be kept.
+//!
 //! Of the headers the valid one of the higher generation counts; entries carry its nonce. Every
 //! call's caller holds the writer lock. Only `store` calls this.
 
@@ -27,6 +29,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::environment::DATA;
+use super::free_pages::{self, FreePages};
 use super::lmdb::Environment;
 use super::queue::JournalState;
 use super::refusal::{damaged, failed, refused};
@@ -43,6 +46,8 @@ const VERSION: u64 = 1;
 const LEAST: u64 = 256 << 10;
 const MOST: u64 = 2 << 20;
 const PART: u64 = 8;
+/// Pages that a checkpoint lists as free.
+const MOST_FREE: usize = 1 << 15;
 /// A header takes one block, and entries begin at one, so that no flush rewrites an older entry.
 pub const BLOCK: u64 = 4096;
 /// Where the entries begin.
@@ -244,6 +249,8 @@ struct Window {
     offset: u64,
     /// Pages whose base the journal holds.
     saved: HashSet<u64>,
+    /// Pages that were free in the base.
+    free: FreePages,
     /// Whether the entry of the commit under way is flushed.
     is_flushed: bool,
 }
@@ -305,6 +312,7 @@ impl Journal {
             self.file.read_exact_at(&mut headers, 0)?;
             let base = newest(&headers).filter(|base| base.generation == state.generation());
             let base = base.ok_or_else(|| io::Error::other("its journal has no header"))?;
+            let free = self.read_free(&base)?;
             *window = Window {
                 generation: base.generation,
                 nonce: base.nonce,
@@ -313,6 +321,7 @@ impl Journal {
                 length: base.length,
                 offset: ENTRIES,
                 saved: HashSet::new(),
+                free,
                 is_flushed: false,
             };
         }
@@ -374,13 +383,15 @@ impl Journal {
         let used = sizes.last_page as u64 * page_size;
         let wanted = (used / PART).next_multiple_of(BLOCK).clamp(LEAST, MOST);
         // What there is will do where there is no room for more.
-        let length = lengthen(&self.file, wanted)
+        let length = lengthen(&self.file, wanted + free_pages::ROOM)
             .or_else(|_| {
                 self.file
                     .metadata()
                     .map(|found| found.len() / BLOCK * BLOCK)
             })
-            .map_err(io)?;
+            .map_err(io)?
+            .saturating_sub(free_pages::ROOM)
+            .max(LEAST);
         let base = Base {
             generation: last.map_or(1, |base| base.generation + 1),
             nonce: stamp.to,
@@ -390,11 +401,33 @@ impl Journal {
             length,
             metas: read_metas(&self.data, page_size).map_err(io)?,
         };
+        self.write_free(&base, environment);
         self.write_header(&base).map_err(written)?;
         let from = stamp.to;
         Stamp { from, ..stamp }.write(&self.data).map_err(written)?;
         state.begin(base.generation, ENTRIES, base.transaction);
         Ok(())
+    }
+
+    /// Says which pages are free in the base, which is the state of LMDB's last commit.
+    fn write_free(&self, base: &Base, environment: &Environment) {
+        let free = environment
+            .read()
+            .and_then(|reading| reading.freed_after(0, MOST_FREE));
+        // Without it more pages are kept than need be.
+        if let Ok(pages) = free {
+            let bytes = FreePages::encode(&pages, base.nonce);
+            let _ = self.file.write_all_at(&bytes, base.length);
+        }
+    }
+
+    fn read_free(&self, base: &Base) -> io::Result<FreePages> {
+        let mut bytes = vec![0; free_pages::ROOM as usize];
+        match self.file.read_exact_at(&mut bytes, base.length) {
+            Ok(()) => Ok(FreePages::decode(&bytes, base.nonce)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(FreePages::default()),
+            Err(error) => Err(error),
+        }
     }
 
     fn write_header(&self, base: &Base) -> io::Result<()> {
@@ -467,8 +500,14 @@ impl Journal {
         state: JournalState<'_>,
         environment: &Environment,
     ) -> std::result::Result<Vec<u64>, super::lmdb::LmdbError> {
-        let mut pages = environment.read()?.freed_after(state.noted() as usize)?;
-        pages.retain(|page| *page <= window.last_page && !window.saved.contains(page));
+        let mut pages = environment
+            .read()?
+            .freed_after(state.noted() as usize, usize::MAX)?;
+        pages.retain(|page| {
+            *page <= window.last_page
+                && !window.saved.contains(page)
+                && !window.free.contains(*page)
+        });
         pages.sort_unstable();
         pages.dedup();
         Ok(pages)

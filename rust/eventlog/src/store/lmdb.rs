@@ -274,20 +274,24 @@ impl ReadTransaction<'_> {
         unsafe { ffi::mdb_txn_id(self.raw) }
     }
 
-    /// Numbers of the pages that the commits after `transaction` freed, as LMDB's tree of free pages
-    /// lists them. O(their number).
-    pub fn freed_after(&self, transaction: usize) -> Result<Vec<u64>> {
-        /// The tree of free pages: transaction to a count and that many page numbers.
+    /// Numbers of free pages, as LMDB's tree of them lists what the commits after `transaction` freed: at
+    /// most so many, in the order in which LMDB takes them. O(their number).
+    pub fn freed_after(&self, transaction: usize, most: usize) -> Result<Vec<u64>> {
+        /// The tree of free pages: transaction to a count and that many page numbers, descending.
         const FREE_PAGES: Tree = Tree(0);
         let mut freed = Vec::new();
         let mut cursor = self.view().cursor(FREE_PAGES)?;
         let mut row = cursor.seek(&(transaction + 1).to_ne_bytes())?;
-        while let Some((_, list)) = row {
-            let mut numbers = list
-                .chunks_exact(size_of::<usize>())
-                .map(|number| usize::from_ne_bytes(number.try_into().expect("a page number")));
-            let count = numbers.next().unwrap_or(0);
-            freed.extend(numbers.take(count).map(|number| number as u64));
+        while let Some((_, list)) = row
+            && freed.len() < most
+        {
+            let (numbers, _) = list.as_chunks::<{ size_of::<usize>() }>();
+            let count = numbers
+                .first()
+                .map_or(0, |count| usize::from_ne_bytes(*count));
+            let pages = numbers.iter().skip(1).take(count).rev();
+            let pages = pages.map(|number| usize::from_ne_bytes(*number) as u64);
+            freed.extend(pages.take(most - freed.len()));
             row = cursor.next()?;
         }
         Ok(freed)

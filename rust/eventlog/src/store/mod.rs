@@ -4,6 +4,7 @@ mod draft;
 mod environment;
 mod fault;
 mod filesystem;
+mod free_pages;
 mod gate;
 mod group;
 mod inspect;

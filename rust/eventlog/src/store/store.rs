@@ -290,7 +290,7 @@ impl Store {
         let found = environment.info().map_err(|error| opened.failure(error))?;
         let free = environment
             .read()
-            .and_then(|reading| reading.freed_after(0))
+            .and_then(|reading| reading.freed_after(0, usize::MAX))
             .map_err(|error| opened.failure(error))?;
         let data = self.directory().join(DATA);
         let file = std::fs::metadata(&data)
