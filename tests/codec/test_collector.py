@@ -1,10 +1,12 @@
-"""Reading a page pauses Python's collector, and leaves it as it was."""
+"""Reading a page pauses Python's collector, and leaves it as it was and little to look at."""
 
 import gc
+import sys
 from collections.abc import Iterator
 
 import pytest
-from dagster import AssetKey
+from dagster import AssetKey, AssetMaterialization, DagsterEvent, DagsterEventType, EventLogEntry
+from dagster._core.events import StepMaterializationData
 
 from dagster_lmdb._core import ShapeTable
 
@@ -52,3 +54,60 @@ def test_a_collector_that_is_disabled_stays_so() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def an_entry() -> EventLogEntry:
+    """The entry of an event with data of its own."""
+    event = DagsterEvent(
+        event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
+        job_name="readings",
+        message="starting",
+        event_specific_data=StepMaterializationData(AssetMaterialization("a")),
+    )
+    return EventLogEntry(
+        error_info=None,
+        level=10,
+        user_message="starting",
+        run_id="a_run",
+        timestamp=1.0,
+        job_name="readings",
+        dagster_event=event,
+    )
+
+
+def read_again(table: ShapeTable, value: object) -> object:
+    """The value as the codec reads it once it knows the value's class."""
+    body = table.encode(value)
+    table.decode(body)
+    return table.decode(body)
+
+
+def test_the_collector_does_not_look_at_objects_that_can_be_in_no_cycle() -> None:
+    table = ShapeTable()
+    entry = read_again(table, an_entry())
+    assert isinstance(entry, EventLogEntry)
+    assert entry == an_entry()
+    assert not gc.is_tracked(entry)
+    assert not gc.is_tracked(entry.dagster_event)
+    assert not gc.is_tracked(entry.get_dagster_event().event_specific_data)
+
+
+def test_the_collector_looks_at_objects_that_keep_what_they_compute() -> None:
+    assert gc.is_tracked(read_again(ShapeTable(), AssetKey("a")))
+
+
+def test_what_is_read_is_freed_with_its_last_reference() -> None:
+    table = ShapeTable()
+    body = table.encode(an_entry())
+    table.decode(body)
+    classes = (EventLogEntry, DagsterEvent, StepMaterializationData, AssetMaterialization)
+
+    def objects() -> list[int]:
+        """How many there are of each class, give or take what else refers to it."""
+        return [sys.getrefcount(it) for it in classes]
+
+    before = objects()
+    page = table.decode_page([body] * 100)
+    assert objects() == [count + 100 for count in before]
+    del page
+    assert objects() == before

@@ -150,9 +150,8 @@ fn answers_of_type(
         for bounds in bounds {
             let wanted: HashSet<String> = ["p".into(), "x".into()].into();
             for wanted in [None, Some(&wanted)] {
-                let latest =
+                let mut latest =
                     partitions::latest_by_partition(reader, asset_key, event_type, wanted, bounds)?;
-                let mut latest: Vec<_> = latest.into_iter().collect();
                 latest.sort();
                 found.push(format!("{event_type} {asset_key} {bounds:?} {latest:?}"));
             }

@@ -1,8 +1,9 @@
-//! The two places where the codec must speak C: bounding recursion and calling with named values.
+//! The places where the codec must speak C: bounding recursion, calling with named values, and making
+//! tuples of Dagster's classes.
 
 use pyo3::ffi;
 use pyo3::prelude::{Bound, PyAny, PyErr, PyResult, Python};
-use pyo3::types::{PyTuple, PyTupleMethods};
+use pyo3::types::{PyTuple, PyTupleMethods, PyType, PyTypeMethods};
 
 /// One level of recursion, counted by Python, given back when dropped.
 pub(super) struct Level<'py>(Python<'py>);
@@ -50,5 +51,43 @@ pub(super) fn call_with_names<'py>(
             names.as_ptr(),
         );
         Bound::from_owned_ptr_or_err(callable.py(), result)
+    }
+}
+
+/// `tuple.__new__(class, items)`, without the tuple and the call in between.
+///
+/// With `untracked`, Python's collector of cycles does not look at the object: for those that cannot
+/// become part of one, as it does with plain tuples itself.
+pub(super) fn new_tuple<'py>(
+    class: &Bound<'py, PyType>,
+    items: Vec<Bound<'py, PyAny>>,
+    untracked: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    if !class.is_subclass_of::<PyTuple>()? {
+        return Err(pyo3::exceptions::PySystemError::new_err(
+            "the codec makes a tuple of a class that is none",
+        ));
+    }
+    let length = ffi::Py_ssize_t::try_from(items.len())?;
+    let class = class.as_type_ptr();
+    // SAFETY: the class derives from tuple, whose `__new__` for a subclass is what follows: the class's
+    // own allocation, which zeroes the object, and a new reference into each of its places, which are
+    // `length`. The object is nobody else's before it is returned, and the collector passes over places
+    // that are null. What the collector does not track it is not told to let go, and deallocation asks.
+    unsafe {
+        let Some(allocate) = (*class).tp_alloc else {
+            return Err(pyo3::exceptions::PySystemError::new_err(
+                "a class without an allocator",
+            ));
+        };
+        let object = Bound::from_owned_ptr_or_err(py, allocate(class, length))?;
+        for (place, item) in (0..).zip(items) {
+            ffi::PyTuple_SET_ITEM(object.as_ptr(), place, item.into_ptr());
+        }
+        if untracked {
+            ffi::PyObject_GC_UnTrack(object.as_ptr().cast());
+        }
+        Ok(object)
     }
 }

@@ -30,7 +30,6 @@ pub(super) struct Dagster {
     pub mapping_class: Py<PyAny>,
     pub sequence_class: Py<PyAny>,
     pub function_class: Py<PyAny>,
-    pub tuple_new: Py<PyAny>,
     /// `tuple.__iter__`, which a plain named tuple inherits.
     pub tuple_iter: Py<PyAny>,
     /// The code of `_asdict` as `collections.namedtuple` makes it.
@@ -120,7 +119,6 @@ impl Dagster {
             mapping_class: abc.getattr("Mapping")?.unbind(),
             sequence_class: abc.getattr("Sequence")?.unbind(),
             function_class: py.import("types")?.getattr("FunctionType")?.unbind(),
-            tuple_new: builtins.getattr("tuple")?.getattr("__new__")?.unbind(),
             tuple_iter: builtins.getattr("tuple")?.getattr("__iter__")?.unbind(),
             asdict_code: sample.getattr("_asdict")?.getattr("__code__")?.unbind(),
             object_init: builtins.getattr("object")?.getattr("__init__")?.unbind(),

@@ -13,6 +13,7 @@ use pyo3::types::{
     PyStringMethods, PyTuple, PyType, PyTypeMethods,
 };
 
+use super::call::new_tuple;
 use super::constructors::{Ask, EVENT_DATA, known};
 use super::dagster::Dagster;
 use super::known::{Known, recognise};
@@ -64,6 +65,9 @@ struct Slot {
 pub(super) struct Recipe {
     slots: Vec<Slot>,
     event: Option<EventRule>,
+    /// Whether the class keeps nothing beside its fields, which are there before it. Such an object is
+    /// in no cycle, and Python's collector need not look at it, of which a page has many.
+    acyclic: bool,
 }
 
 /// `DagsterEvent` fills in a step handle and a step key that are not given.
@@ -113,7 +117,12 @@ impl Recipe {
                 })
             };
             let slots: Option<Vec<_>> = fields.iter().zip(checks).map(slot).collect();
-            return Ok(slots.map(|slots| Self { slots, event: None }));
+            let acyclic = keeps_no_caches(class)?;
+            return Ok(slots.map(|slots| Self {
+                slots,
+                event: None,
+                acyclic,
+            }));
         }
         let Some(known) = known(new)? else {
             return Ok(None);
@@ -151,7 +160,11 @@ impl Recipe {
                 check,
             });
         }
-        Ok(Some(Self { slots, event }))
+        Ok(Some(Self {
+            slots,
+            event,
+            acyclic: keeps_no_caches(class)?,
+        }))
     }
 
     /// Whether objects are built without these fields, in which the constructor fills in a dict.
@@ -198,8 +211,7 @@ impl Recipe {
                 _ => kept.push(value.clone()),
             }
         }
-        let fields = PyTuple::new(py, kept)?;
-        dagster.tuple_new.bind(py).call1((class, fields)).map(Some)
+        new_tuple(class.cast()?, kept, self.acyclic).map(Some)
     }
 }
 
@@ -417,6 +429,30 @@ fn keeps_its_arguments(class: &Bound<'_, PyType>) -> PyResult<bool> {
     // `collections.namedtuple` gives its `__new__` a module of this name.
     let module: String = globals.get_item("__name__")?.extract()?;
     Ok(module.starts_with("namedtuple_"))
+}
+
+/// Whether no attribute of a class is one that keeps its value in the object.
+fn keeps_no_caches(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let py = class.py();
+    let cached_property = py.import("functools")?.getattr("cached_property")?;
+    for ancestor in class.mro().try_iter()? {
+        let own = ancestor?.getattr("__dict__")?;
+        for attribute in own.call_method0("values")?.try_iter()? {
+            let attribute = attribute?;
+            // As `dagster_shared.utils.cached_method` names what it makes of a method.
+            let is_cached_method = match attribute.getattr_opt("__code__")? {
+                Some(code) => code
+                    .getattr("co_name")?
+                    .extract::<String>()?
+                    .ends_with("cached_method_wrapper"),
+                None => false,
+            };
+            if is_cached_method || attribute.is_instance(&cached_property)? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// The checks of a generated `__new__`, as `dagster_shared.check.builder` writes them; none where

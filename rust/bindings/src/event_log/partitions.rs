@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use eventlog::query::{Bounds, dynamic_partitions, partitions as query};
 use eventlog::record::event_type::names;
-use pyo3::prelude::{PyResult, Python};
+use pyo3::prelude::{Bound, PyDictMethods, PyResult, PySetMethods, Python};
 use pyo3::pymethods;
+use pyo3::types::{PyDict, PySet};
 
 use super::EventLog;
 
@@ -16,55 +17,60 @@ use super::EventLog;
 )]
 impl EventLog {
     #[pyo3(signature = (asset_key, *, after=None, before=None))]
-    fn materialized_partitions(
+    fn materialized_partitions<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         asset_key: &str,
         after: Option<i64>,
         before: Option<i64>,
-    ) -> PyResult<HashSet<String>> {
+    ) -> PyResult<Bound<'py, PySet>> {
         let bounds = Bounds::new(after, before);
         let kind = names::MATERIALIZATION;
         let latest = self.query(py, |reader| {
             query::latest_by_partition(reader, asset_key, kind, None, bounds)
         })?;
-        Ok(latest.into_keys().collect())
+        let found = PySet::empty(py)?;
+        for (name, _) in latest {
+            found.add(name)?;
+        }
+        Ok(found)
     }
 
     #[pyo3(signature = (asset_key, event_type, *, partitions=None, after=None, before=None))]
-    fn latest_sequences_by_partition(
+    fn latest_sequences_by_partition<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         asset_key: &str,
         event_type: &str,
         partitions: Option<HashSet<String>>,
         after: Option<i64>,
         before: Option<i64>,
-    ) -> PyResult<HashMap<String, u64>> {
+    ) -> PyResult<Bound<'py, PyDict>> {
         let (bounds, wanted) = (Bounds::new(after, before), partitions.as_ref());
         let latest = self.query(py, |reader| {
             query::latest_by_partition(reader, asset_key, event_type, wanted, bounds)
         })?;
-        Ok(latest
-            .into_iter()
-            .map(|(name, sequence)| (name, sequence.get()))
-            .collect())
+        let found = PyDict::new(py);
+        for (name, sequence) in latest {
+            found.set_item(name, sequence.get())?;
+        }
+        Ok(found)
     }
 
     #[pyo3(signature = (asset_key, event_type, tag_keys, *, partitions=None, after=None, before=None))]
-    fn latest_tags_by_partition(
+    fn latest_tags_by_partition<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         asset_key: &str,
         event_type: &str,
         tag_keys: Vec<String>,
         partitions: Option<Vec<String>>,
         after: Option<i64>,
         before: Option<i64>,
-    ) -> PyResult<HashMap<String, HashMap<String, String>>> {
+    ) -> PyResult<Bound<'py, PyDict>> {
         let bounds = Bounds::new(after, before);
         let wanted: Option<HashSet<String>> = partitions.map(|names| names.into_iter().collect());
-        let found = self.query(py, |reader| {
+        let latest = self.query(py, |reader| {
             query::latest_tags(
                 reader,
                 asset_key,
@@ -74,10 +80,15 @@ impl EventLog {
                 bounds,
             )
         })?;
-        Ok(found
-            .into_iter()
-            .map(|(name, tags)| (name, tags.into_iter().collect()))
-            .collect())
+        let found = PyDict::new(py);
+        for (name, tags) in latest {
+            let of_partition = PyDict::new(py);
+            for (key, value) in tags {
+                of_partition.set_item(key, value)?;
+            }
+            found.set_item(name, of_partition)?;
+        }
+        Ok(found)
     }
 
     #[pyo3(signature = (asset_key, after=None))]

@@ -225,7 +225,10 @@ pub fn has_partitions(event_type: &str) -> bool {
 }
 
 /// The place of a type in a partition's latest row.
-pub fn latest_of<'a>(row: &'a mut AssetPartition, event_type: &str) -> Option<&'a mut Sequence> {
+pub fn latest_of<'a, Text>(
+    row: &'a mut AssetPartition<Text>,
+    event_type: &str,
+) -> Option<&'a mut Sequence> {
     match event_type {
         names::MATERIALIZATION => Some(&mut row.materialization),
         names::OBSERVATION => Some(&mut row.observation),

@@ -1,6 +1,6 @@
 //! Rows of the projections, as MessagePack arrays.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::record::{RunState, SlotClaim, Space, Term};
@@ -12,7 +12,7 @@ pub fn write<T: Serialize>(row: &T) -> Vec<u8> {
 }
 
 /// Reads a row of this fold version.
-pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+pub fn read<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T> {
     rmp_serde::from_slice(bytes).map_err(|error| Error::DamagedRow(error.to_string()))
 }
 
@@ -38,22 +38,22 @@ pub struct DeletedRun {
     pub number: u64,
 }
 
-/// Row of `asset_events`.
+/// Row of `asset_events`; its texts are its own, or borrowed by queries that look at many.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AssetEvent {
+pub struct AssetEvent<Text = String> {
     /// Unix seconds.
     pub timestamp: f64,
-    pub partition: Option<String>,
+    pub partition: Option<Text>,
     /// Partitions of the event that no wipe has hidden; 0 for an event without partitions.
     pub partitions: u32,
     /// Indexed tags.
-    pub tags: Vec<(String, String)>,
+    pub tags: Vec<(Text, Text)>,
 }
 
 /// Latest row of `asset_partitions`; a sequence is 0 where no event of the kind stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct AssetPartition {
-    pub partition: String,
+pub struct AssetPartition<Text = String> {
+    pub partition: Text,
     pub materialization: Sequence,
     pub observation: Sequence,
     pub planned: Sequence,

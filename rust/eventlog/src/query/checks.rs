@@ -3,6 +3,8 @@
 use super::events::{StoredEvent, load};
 use super::reader::{Bounds, Reader};
 use super::{assets, partitions};
+use std::collections::HashMap;
+
 use crate::error::Result;
 use crate::projection::Table;
 use crate::projection::key::{Key, check};
@@ -133,13 +135,15 @@ pub fn partitions(
     };
     let unpartitioned = assets::latest_unpartitioned(reader, asset_key)?;
     let names_wanted = wanted.map(|names| names.iter().cloned().collect());
-    let materialized = partitions::latest_by_partition(
+    let materialized: HashMap<String, Sequence> = partitions::latest_by_partition(
         reader,
         asset_key,
         names::MATERIALIZATION,
         names_wanted.as_ref(),
         Bounds::ALL,
-    )?;
+    )?
+    .into_iter()
+    .collect();
     let mut found = Vec::new();
     for row_id in row_ids {
         let key = check::executions(number).sequence(row_id);

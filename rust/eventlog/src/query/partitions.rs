@@ -10,7 +10,11 @@ use crate::projection::{Table, assets};
 use crate::record::event_type::{TypeCode, names};
 use crate::sequence::Sequence;
 
-/// Latest sequence of each partition of an asset for an event type, newest of those within bounds.
+/// A partition, and the sequence of its latest event.
+pub type PartitionSequence = (String, Sequence);
+
+/// Latest sequence of each partition of an asset for an event type, newest of those within bounds;
+/// each partition once, in no order.
 ///
 /// Without bounds O(partitions asked for, or of the asset); with `after` O(events since); with only
 /// `before`, or while a run is being removed, O(log) a partition.
@@ -20,36 +24,37 @@ pub fn latest_by_partition(
     event_type: &str,
     names_wanted: Option<&HashSet<String>>,
     bounds: Bounds,
-) -> Result<HashMap<String, Sequence>> {
+) -> Result<Vec<PartitionSequence>> {
     let Some(asset) = reader.asset(asset_key)? else {
-        return Ok(HashMap::new());
+        return Ok(Vec::new());
     };
     let code = TypeCode::of(Some(event_type));
-    let mut latest = HashMap::new();
     if !assets::has_partitions(event_type) {
-        return Ok(latest);
+        return Ok(Vec::new());
     }
     let everything = bounds.after == Bounds::ALL.after && bounds.before == Bounds::ALL.before;
     if bounds.after > Bounds::ALL.after && names_wanted.is_none() {
         let prefix = Key::new().number(asset.number).event_type(code);
+        let mut latest = HashMap::new();
         for row in reader.sequences(Table::AssetEvents, &prefix, bounds, true)? {
             let sequence = Sequence::from_key_end(row?.0);
             for name in standing_partitions(reader, asset.number, code, sequence)? {
                 latest.insert(name, sequence);
             }
         }
-        return Ok(latest);
+        return Ok(latest.into_iter().collect());
     }
+    let mut latest = Vec::new();
     let nothing_hidden = reader.hidden()?.is_empty();
-    let mut take = |mut row: AssetPartition| -> Result<()> {
+    let mut take = |mut row: AssetPartition<&str>| -> Result<()> {
         let newest = if everything && nothing_hidden {
             assets::latest_of(&mut row, event_type).and_then(|sequence| sequence.known())
         } else {
-            let prefix = partition::events_of(asset.number, &row.partition, code);
+            let prefix = partition::events_of(asset.number, row.partition, code);
             reader.last_sequence(Table::AssetPartitions, &prefix, bounds)?
         };
         if let Some(sequence) = newest {
-            latest.insert(row.partition, sequence);
+            latest.push((row.partition.to_owned(), sequence));
         }
         Ok(())
     };
@@ -57,8 +62,8 @@ pub fn latest_by_partition(
         Some(wanted) => {
             for name in wanted {
                 let key = partition::latest(asset.number, name);
-                if let Some(row) = reader.row(Table::AssetPartitions, &key)? {
-                    take(row)?;
+                if let Some(row) = reader.get(Table::AssetPartitions, &key)? {
+                    take(rows::read(row)?)?;
                 }
             }
         }
@@ -97,6 +102,9 @@ fn standing_partitions(
 pub type PartitionTags = (String, Vec<(String, String)>);
 
 /// Values of `tag_keys` on the latest event of each partition; partitions without any are left out.
+///
+/// As [`latest_by_partition`], and a look at each event: in their order, so that neighbours are found
+/// on the same page.
 pub fn latest_tags(
     reader: &Reader<'_>,
     asset_key: &str,
@@ -109,14 +117,24 @@ pub fn latest_tags(
         return Ok(Vec::new());
     };
     let code = TypeCode::of(Some(event_type));
-    let mut found = Vec::new();
-    for (name, sequence) in
-        latest_by_partition(reader, asset_key, event_type, names_wanted, bounds)?
-    {
-        let mut tags = tags_of(reader, asset.number, code, sequence)?;
-        tags.retain(|(key, _)| tag_keys.contains(key));
+    let mut latest = latest_by_partition(reader, asset_key, event_type, names_wanted, bounds)?;
+    latest.sort_unstable_by_key(|(_, sequence)| *sequence);
+    let mut events = reader.cursor(Table::AssetEvents)?;
+    let mut found = Vec::with_capacity(latest.len());
+    for (name, sequence) in latest {
+        let key = assets::event_key(asset.number, code, sequence);
+        let Some((at, row)) = events.seek(key.bytes())? else {
+            break;
+        };
+        if at != key.bytes() {
+            continue;
+        }
+        let row: AssetEvent<&str> = rows::read(row)?;
+        let mut tags = row.tags;
+        tags.retain(|(key, _)| tag_keys.iter().any(|wanted| wanted == key));
         if !tags.is_empty() {
-            found.push((name, tags));
+            let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+            found.push((name, tags.into_iter().map(owned).collect()));
         }
     }
     Ok(found)
@@ -140,10 +158,13 @@ pub fn unmaterialized_attempts(
     bounds: Bounds,
 ) -> Result<Vec<(String, String, Sequence)>> {
     let planned = latest_by_partition(reader, asset_key, names::PLANNED, None, bounds)?;
-    let done = if planned.is_empty() {
+    let done: HashMap<String, Sequence> = if planned.is_empty() {
         HashMap::new()
     } else {
-        latest_by_partition(reader, asset_key, names::MATERIALIZATION, None, bounds)?
+        let kind = names::MATERIALIZATION;
+        latest_by_partition(reader, asset_key, kind, None, bounds)?
+            .into_iter()
+            .collect()
     };
     let mut found = Vec::new();
     for (name, sequence) in planned {

@@ -1,6 +1,6 @@
 //! A projection set and the log, as one snapshot has them.
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
 use super::hidden::{Hidden, Visible};
 use crate::error::{Error, Result};
@@ -36,7 +36,7 @@ impl<'t> Reader<'t> {
     }
 
     /// The row under `key`.
-    pub fn row<T: DeserializeOwned>(&self, table: Table, key: &Key) -> Result<Option<T>> {
+    pub fn row<T: Deserialize<'t>>(&self, table: Table, key: &Key) -> Result<Option<T>> {
         self.get(table, key)?.map(rows::read).transpose()
     }
 
