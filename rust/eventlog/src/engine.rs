@@ -10,6 +10,8 @@ use crate::compaction::{self, Compacted, Keep};
 use crate::error::{Error, Result};
 use crate::fork::{self, Fork, ForkOptions, Moment};
 use crate::log::husk::{Order, husk_of};
+use crate::log::names::Names;
+use crate::log::scan;
 use crate::projection::key::Key;
 use crate::projection::{Table, rows};
 use crate::query::records::{self, KindCounts};
@@ -174,18 +176,23 @@ impl EventLog {
         self.store.write_relaxed(interrupted, write)
     }
 
-    /// Replaces the records of these sequences that may go by husks; returns those replaced.
+    /// Replaces the records of these sequences that may go by husks; returns those replaced. O(log).
     pub fn husk(&self, sequences: &[Sequence]) -> Result<Vec<Sequence>> {
         self.store.write(&|| false, |transaction| {
             let log = transaction.trees().log;
             let mut husks = Vec::new();
+            let mut names = Names::default();
+            for row in scan(transaction.view(), log, Sequence::ZERO)? {
+                let (sequence, frame) = row?;
+                names.see(sequence, &open_record(sequence, frame)?);
+            }
             let reader = Reader::new(transaction.view(), transaction.live_set(), log);
             for sequence in sequences {
                 let Some(frame) = reader.frame(*sequence)? else {
                     continue;
                 };
                 let record = open_record(*sequence, frame)?;
-                if let Some(husk) = husk_of(&reader, *sequence, &record, Order::Any)? {
+                if let Some(husk) = husk_of(&reader, &names, *sequence, &record, Order::Any)? {
                     husks.push((*sequence, seal_frame(&Record::Husk(husk).encode())));
                 }
             }

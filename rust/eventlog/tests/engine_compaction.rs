@@ -4,11 +4,12 @@ mod engine_support;
 
 use engine_support::random::{Dice, random_command};
 use engine_support::{
-    Log, assert_sound, done, head, kinds_after, line, materialized, new_log, rebuild, rows, store,
+    Draft, Log, assert_sound, check_evaluated, done, head, kinds_after, line, materialized,
+    new_log, of_type, rebuild, rows, store,
 };
 use eventlog::command::{Command, NewDocument, Put, Removal};
 use eventlog::compaction::{Compacted, Keep};
-use eventlog::record::{Kind, Record, Space};
+use eventlog::record::{Kind, Record, Space, StatusFacet};
 use eventlog::store::{OpenOptions, Outcome, Snapshot, Transaction, maintenance};
 use eventlog::{Error, EventLog, Sequence};
 
@@ -429,6 +430,10 @@ fn random_log(seed: u64, dice: &mut Dice, log: &Log) {
     );
 }
 
+fn seeds() -> u64 {
+    std::env::var("ENGINE_SEEDS").map_or(8, |seeds| seeds.parse().unwrap())
+}
+
 type Rows = Vec<(&'static str, Vec<u8>, Vec<u8>)>;
 
 /// Rows but for those of registers, whose past goes.
@@ -458,9 +463,95 @@ fn as_of(log: &Log, sequence: u64) -> Rows {
     whole_rows(&then)
 }
 
+/// The history so far is what a compaction keeps; what follows comes after its cutoff. The folds from
+/// there on stay as they were.
+fn assert_kept_from_here(log: &Log, then: &[Command]) {
+    put(log, Space::Instigator, "the time", 0, 50.0);
+    let mut was = vec![(head(log), whole_rows(log))];
+    for command in then {
+        engine_support::execute(log, command).unwrap();
+        was.push((head(log), whole_rows(log)));
+    }
+    compact(log, Keep::Since(49.0));
+    for (sequence, rows) in was {
+        assert_eq!(as_of(log, sequence), rows, "as of {sequence}");
+    }
+    assert_sound(log);
+}
+
+fn deletion(run_id: &str, step: usize) -> Command {
+    Command::DeleteRunEvents {
+        run_id: run_id.into(),
+        step,
+        now: 2.0,
+    }
+}
+
+fn deleted(log: &EventLog, run_id: &str, step: usize) {
+    engine_support::execute(log, &deletion(run_id, step)).unwrap();
+}
+
+#[test]
+fn what_an_unfinished_deletion_hides_stays_also_where_its_run_is_deleted_again() {
+    let log = new_log();
+    store(&log, &[materialized("r", A, None), line("r"), line("r")]);
+    deleted(&log, "r", 1);
+    store(&log, &[line("r")]);
+    deleted(&log, "r", 10);
+    let step = Command::SweepDeletedRuns { step: 1, now: 3.0 };
+    assert_kept_from_here(&log, &[step.clone(), step.clone(), step]);
+}
+
+#[test]
+fn what_a_run_had_between_two_deletions_goes_once_both_are_done() {
+    let log = new_log();
+    store(&log, &[line("r"), line("r")]);
+    deleted(&log, "r", 1);
+    store(&log, &[line("r")]);
+    deleted(&log, "r", 10);
+    log.sweep(NOW, &|| false).unwrap();
+    compact_soundly(&log, Keep::Nothing);
+    let frames = frames(&log);
+    assert!(frames.iter().all(|(_, kind, _)| *kind != Kind::Event));
+}
+
+#[test]
+fn a_husk_says_what_its_record_brought_also_where_that_is_wiped_later() {
+    let log = new_log();
+    store(&log, &[check_evaluated("r", A, "c", None)]);
+    deleted(&log, "r", 10);
+    store(&log, &[check_evaluated("q", A, "c", None)]);
+    assert_kept_from_here(&log, &[Command::Wipe { now: 51.0 }]);
+}
+
+#[test]
+fn a_husk_says_how_its_run_stood_also_where_that_is_removed_later() {
+    let log = new_log();
+    put(&log, Space::Run, "r", 1, 1.0);
+    let status = StatusFacet {
+        status: "STARTED",
+        starts: true,
+        ..StatusFacet::default()
+    };
+    let started = Draft {
+        status: Some(status),
+        timestamp: 2.0,
+        ..of_type("r", "PIPELINE_START")
+    };
+    store(&log, &[started]);
+    deleted(&log, "r", 10);
+    let removal = Command::DeleteRun {
+        run_id: "r".into(),
+        step: 10,
+        now: 51.0,
+    };
+    assert_kept_from_here(&log, &[removal]);
+}
+
+/// `ENGINE_SEEDS` makes it longer.
 #[test]
 fn from_the_horizon_on_the_log_tells_how_everything_was() {
-    for seed in 1..=3u64 {
+    for seed in 1..=seeds() {
         let mut dice = Dice(0x9E37_79B9_7F4A_7C15 ^ (seed << 32));
         let log = new_log();
         (0..150).for_each(|_| random_command(&log, &mut dice));
@@ -484,8 +575,7 @@ fn from_the_horizon_on_the_log_tells_how_everything_was() {
 /// `ENGINE_SEEDS` makes it longer.
 #[test]
 fn random_logs_fold_the_same_after_compactions() {
-    let seeds = std::env::var("ENGINE_SEEDS").map_or(8, |seeds| seeds.parse().unwrap());
-    for seed in 1..=seeds {
+    for seed in 1..=seeds() {
         let mut dice = Dice(0x9E37_79B9_7F4A_7C15 ^ (seed << 32));
         random_log(seed, &mut dice, &new_log());
     }

@@ -63,7 +63,8 @@ pub struct Compacted {
 /// Replaces by husks what records up to now supersede or cover; a pass that died is ended first. A
 /// rebuild that died begins anew: it has folded records whose retirement goes here.
 ///
-/// `now` is what the clock shows, in Unix seconds. O(log) in time; 16 bytes of memory for each thing that the log holds the state of.
+/// `now` is what the clock shows, in Unix seconds. O(log) in time; 16 bytes of memory for each thing
+/// that the log holds the state of, and as many for each run, asset and check.
 ///
 /// # Errors
 ///
@@ -177,7 +178,7 @@ fn run_to(
                 ..pass
             };
             let stepped = store.write(&|| false, |transaction| {
-                replace(transaction, &found, so_far, clock)
+                replace(transaction, &survey, &found, so_far, clock)
             })?;
             pass = match stepped {
                 Step::Done(pass) => pass,
@@ -239,6 +240,7 @@ fn candidates(
 /// pass as it stands with them, and returns it. Expired leases that are in the way go in the same commit.
 fn replace(
     transaction: &mut Transaction<'_>,
+    survey: &Survey,
     found: &[Sequence],
     mut pass: Compaction,
     clock: Clock,
@@ -257,7 +259,8 @@ fn replace(
             continue;
         };
         let record = open_record(*sequence, frame)?;
-        let Some(husk) = husk_of(&reader, *sequence, &record, Order::Ascending)? else {
+        let names = survey.names();
+        let Some(husk) = husk_of(&reader, names, *sequence, &record, Order::Ascending)? else {
             continue;
         };
         pass.records += 1;

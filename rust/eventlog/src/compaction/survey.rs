@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
+use crate::log::names::Names;
 use crate::record::{Document, Record, Space};
 use crate::sequence::Sequence;
 
@@ -47,6 +48,7 @@ pub fn is_register(record: &Record<'_>) -> bool {
 pub struct Survey {
     cutoffs: Cutoffs,
     last: HashMap<u64, Sequence>,
+    names: Names,
 }
 
 /// What a record supersedes or covers.
@@ -59,6 +61,8 @@ enum Subject<'a> {
     PoolLimit(&'a str),
     PoolStep(&'a str, &'a str, &'a str),
     RunEvents(&'a str),
+    /// The run's last deletion in steps, until its last step.
+    Unswept(&'a str),
     Sweep(u64),
     Asset(&'a str),
     AssetPartition(&'a str, &'a str),
@@ -79,7 +83,13 @@ impl Survey {
         Self {
             cutoffs,
             last: HashMap::new(),
+            names: Names::default(),
         }
+    }
+
+    /// The names as of the cutoff.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Takes in the next record of the log.
@@ -87,6 +97,7 @@ impl Survey {
         if sequence > self.cutoffs.of(record) {
             return;
         }
+        self.names.see(sequence, record);
         let mut superseded = |subject: Subject<'_>| {
             self.last.insert(subject.hash(), sequence);
         };
@@ -96,13 +107,14 @@ impl Survey {
             | Record::Event(_)
             | Record::CheckExecutionPlanned(_) => {}
             // One that goes in steps covers nothing before the last of them.
-            Record::RunEventsDeleted(deleted) if deleted.in_steps => {}
+            Record::RunEventsDeleted(deleted) if deleted.in_steps => {
+                superseded(Subject::Unswept(&deleted.run_id));
+            }
             Record::RunEventsDeleted(deleted) => superseded(Subject::RunEvents(&deleted.run_id)),
             Record::RunEventsSwept(swept) => {
                 superseded(Subject::Sweep(swept.deletion));
                 if swept.until == swept.deletion {
-                    let covered = Subject::RunEvents(&swept.run_id).hash();
-                    self.last.insert(covered, Sequence::new(swept.deletion));
+                    self.see_swept(&swept.run_id, Sequence::new(swept.deletion));
                 }
             }
             Record::AssetWiped(wiped) => superseded(Subject::Asset(&wiped.asset_key)),
@@ -127,6 +139,18 @@ impl Survey {
         }
     }
 
+    /// A deletion that went in steps has come to its end. A later one of the same run, of what was stored
+    /// in between, may have done so before.
+    fn see_swept(&mut self, run_id: &str, deletion: Sequence) {
+        let covered = self.last.entry(Subject::RunEvents(run_id).hash());
+        let last = covered.or_insert(deletion);
+        *last = deletion.max(*last);
+        let unswept = Subject::Unswept(run_id).hash();
+        if self.last.get(&unswept) == Some(&deletion) {
+            self.last.remove(&unswept);
+        }
+    }
+
     /// Whether something up to the cutoff supersedes or covers the record, or the record itself says
     /// that its subject is gone.
     pub fn may_go(&self, sequence: Sequence, record: &Record<'_>) -> bool {
@@ -137,12 +161,14 @@ impl Survey {
             let last = self.last.get(&subject.hash());
             last.is_some_and(|last| *last > sequence)
         };
+        // What a deletion in steps has hidden stays until its last step, also where the run was deleted
+        // again since: that deletion is of what was stored after the first.
+        let run_is_deleted =
+            |run_id| after(Subject::RunEvents(run_id)) && !after(Subject::Unswept(run_id));
         let covered = match record {
-            Record::Event(event) => {
-                after(Subject::RunEvents(event.run_id)) || after(Subject::EventLog)
-            }
+            Record::Event(event) => run_is_deleted(event.run_id) || after(Subject::EventLog),
             Record::CheckExecutionPlanned(planned) => {
-                after(Subject::RunEvents(&planned.run_id))
+                run_is_deleted(&planned.run_id)
                     || after(Subject::EventLog)
                     || after(Subject::Asset(&planned.asset_key))
                     || after(Subject::AssetPartition(

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use super::names::Names;
 use crate::error::Result;
 use crate::projection::key::{Key, check, pool};
 use crate::projection::rows::{Pool, PoolStep};
@@ -23,9 +24,11 @@ pub enum Order {
     Ascending,
 }
 
-/// The husk of a record, or None where the record has to stay.
+/// The husk of a record, or None where the record has to stay. `names` are those of the place in the
+/// log from which on its folds have to stay the same.
 pub fn husk_of(
     reader: &Reader<'_>,
+    names: &Names,
     sequence: Sequence,
     record: &Record<'_>,
     order: Order,
@@ -35,21 +38,32 @@ pub fn husk_of(
         return Ok(None);
     }
     let mut husk = Husk::default();
+    let mut define = |definition: Definition| {
+        if names.defines(sequence, &definition) {
+            husk.definitions.push(definition);
+        }
+    };
     match record {
         Record::Event(event) => {
-            define_run(reader, sequence, event.run_id, &mut husk)?;
+            define(Definition::Run(event.run_id.to_owned()));
             if let Some(asset) = &event.asset {
-                define_asset(reader, sequence, asset.key, &mut husk)?;
-                if assets::makes_known(event.event_type.unwrap_or_default()) {
-                    husk.known_assets
-                        .push((asset.key.to_owned(), event.timestamp));
-                }
+                define(Definition::Asset(asset.key.to_owned()));
             }
             if let Some(check) = &event.check {
-                define_check(reader, sequence, check.asset_key, check.name, &mut husk)?;
+                define(Definition::Asset(check.asset_key.to_owned()));
+                define(Definition::Check(
+                    check.asset_key.to_owned(),
+                    check.name.to_owned(),
+                ));
+            }
+            if let Some(asset) = &event.asset
+                && assets::makes_known(event.event_type.unwrap_or_default())
+            {
+                husk.known_assets
+                    .push((asset.key.to_owned(), event.timestamp));
             }
             if let Some(status) = &event.status
-                && documents::by_key(reader, Space::Run, event.run_id)?.is_some()
+                && names.has_run(event.run_id)
             {
                 husk.status = Some(RunAdvanced {
                     run_id: event.run_id.to_owned(),
@@ -62,14 +76,12 @@ pub fn husk_of(
             }
         }
         Record::CheckExecutionPlanned(planned) => {
-            define_run(reader, sequence, &planned.run_id, &mut husk)?;
-            define_check(
-                reader,
-                sequence,
-                &planned.asset_key,
-                &planned.name,
-                &mut husk,
-            )?;
+            define(Definition::Run(planned.run_id.clone()));
+            define(Definition::Asset(planned.asset_key.clone()));
+            define(Definition::Check(
+                planned.asset_key.clone(),
+                planned.name.clone(),
+            ));
         }
         _ => {}
     }
@@ -142,50 +154,4 @@ fn may_go(reader: &Reader<'_>, sequence: Sequence, record: &Record<'_>) -> Resul
 fn event_may_go(reader: &Reader<'_>, sequence: Sequence, event: &Event<'_>) -> Result<bool> {
     let is_live = events::is_live(reader, &mut HashMap::new(), sequence, event)?;
     Ok(!is_live && !reader.hidden()?.contains(sequence, event.run_id))
-}
-
-fn define_run(
-    reader: &Reader<'_>,
-    sequence: Sequence,
-    run_id: &str,
-    husk: &mut Husk,
-) -> Result<()> {
-    if reader.run(run_id)? == Some(sequence.get()) {
-        husk.definitions.push(Definition::Run(run_id.to_owned()));
-    }
-    Ok(())
-}
-
-fn define_asset(
-    reader: &Reader<'_>,
-    sequence: Sequence,
-    asset_key: &str,
-    husk: &mut Husk,
-) -> Result<()> {
-    if reader
-        .asset(asset_key)?
-        .is_some_and(|asset| asset.number == sequence.get())
-    {
-        husk.definitions
-            .push(Definition::Asset(asset_key.to_owned()));
-    }
-    Ok(())
-}
-
-fn define_check(
-    reader: &Reader<'_>,
-    sequence: Sequence,
-    asset_key: &str,
-    name: &str,
-    husk: &mut Husk,
-) -> Result<()> {
-    define_asset(reader, sequence, asset_key, husk)?;
-    let Some(asset) = reader.asset(asset_key)? else {
-        return Ok(());
-    };
-    if reader.check(asset.number, name)? == Some(sequence.get()) {
-        husk.definitions
-            .push(Definition::Check(asset_key.to_owned(), name.to_owned()));
-    }
-    Ok(())
 }

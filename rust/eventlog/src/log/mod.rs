@@ -1,6 +1,7 @@
 //! The log itself: reading it in order, when its records came, and replacing removed ones by husks.
 
 pub mod husk;
+pub mod names;
 mod scan;
 pub mod times;
 
