@@ -192,7 +192,16 @@ def comparison(outcomes: dict[str, Outcome]) -> Table:
     """The same job on each storage."""
     table = Table(title="The same job on each event log", title_justify="left")
     table.add_column("event log")
-    for column in ("seconds", "in steps", "events", "events/s", "KiB on disk", "bytes/event"):
+    # Of words: a header that has no room is wrapped between them, and a longer word is cut.
+    columns = (
+        "seconds",
+        "in steps",
+        "events",
+        "events per second",
+        "KiB on disk",
+        "bytes per event",
+    )
+    for column in columns:
         table.add_column(column, justify="right")
     for name, outcome in outcomes.items():
         table.add_row(
