@@ -1,6 +1,8 @@
 """What a store can refuse or fail with; each message says why and what to do.
 
-A command that raises one of these has stored nothing. All of them are subclasses of
+A command that raises one of these has stored nothing, nor has one that raises Python's
+``UnicodeEncodeError``: for a lone surrogate in what rows are found by (a run id, a step key, a
+partition, a tag), as Dagster's SQLite storages do. All of them are subclasses of
 ``LmdbStoreError``:
 
 - the directory: ``NotAStoreError``, ``StorePermissionError``, ``NetworkFileSystemError``

@@ -214,6 +214,18 @@ def test_filters_are_all_kept_at_once(whole: DagsterInstance, runs: LmdbRunStora
     assert runs.get_runs_count() == 5
 
 
+def test_a_run_is_a_subrun_from_when_it_has_the_tag_of_a_backfill(runs: LmdbRunStorage) -> None:
+    """As a filter of tags finds it, and unlike a column that is written as the run is added."""
+    alone, tagged = add(runs, 2)
+    without = RunsFilter(exclude_subruns=True, statuses=[DagsterRunStatus.NOT_STARTED])
+    assert runs.get_run_ids(without) == [tagged, alone]
+    runs.add_run_tags(tagged, {BACKFILL_ID_TAG: "a_backfill"})
+    assert runs.get_run_ids(without) == [alone]
+    assert runs.get_run_ids(RunsFilter(exclude_subruns=True)) == [alone]
+    assert runs.get_runs_count(without) == 1
+    assert runs.get_run_ids(RunsFilter(tags={BACKFILL_ID_TAG: "a_backfill"})) == [tagged]
+
+
 def test_what_many_runs_share_is_found_by_what_is_rare(runs: LmdbRunStorage) -> None:
     base = datetime(2024, 1, 1, tzinfo=timezone.utc)
     many = [

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationPlanned,
 )
 from dagster._core.loader import LoadingContextForTest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log import EventLogStorage
 from dagster._core.storage.partition_status_cache import AssetStatusCacheValue
 from dagster._core.utils import make_new_run_id
@@ -167,12 +168,54 @@ def test_what_is_no_event_is_refused(storage: LmdbEventLogStorage) -> None:
             refused("an event")  # type: ignore[arg-type]
 
 
-def planned_check(run_id: str) -> EventLogEntry:
+LETTERS = dg.StaticPartitionsDefinition(["a", "b", "c"])
+
+
+def planned_check(run_id: str, partitions: Sequence[str] = ()) -> EventLogEntry:
+    subset = LETTERS.subset_with_partition_keys(partitions) if partitions else None
     return event(
         run_id,
         DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
-        AssetCheckEvaluationPlanned(asset_key=dg.AssetKey("an_asset"), check_name="a_check"),
+        AssetCheckEvaluationPlanned(
+            asset_key=dg.AssetKey("an_asset"), check_name="a_check", partitions_subset=subset
+        ),
     )
+
+
+def evaluated_check(run_id: str, partition: str | None = None) -> EventLogEntry:
+    return event(
+        run_id,
+        DagsterEventType.ASSET_CHECK_EVALUATION,
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey("an_asset"),
+            check_name="a_check",
+            passed=True,
+            metadata={},
+            partition=partition,
+        ),
+    )
+
+
+def test_a_partition_that_is_planned_twice_holds_up_no_other(storage: LmdbEventLogStorage) -> None:
+    run_id = make_new_run_id()
+    storage.store_event(planned_check(run_id, ["a", "b"]))
+    storage.store_event(planned_check(run_id, ["b", "c"]))
+    storage.store_event_batch([evaluated_check(run_id, "a"), evaluated_check(run_id, "c")])
+    with pytest.raises(dg.DagsterInvariantViolationError, match="Updated 2 rows"):
+        storage.store_event(evaluated_check(run_id, "b"))
+    check_key = dg.AssetCheckKey(dg.AssetKey("an_asset"), "a_check")
+    history = storage.get_asset_check_execution_history(check_key, limit=10)
+    succeeded, planned = (
+        AssetCheckExecutionRecordStatus.SUCCEEDED,
+        AssetCheckExecutionRecordStatus.PLANNED,
+    )
+    assert sorted((record.partition, record.status) for record in history) == [
+        ("a", succeeded),
+        ("b", planned),
+        ("b", planned),
+        ("c", succeeded),
+    ]
+    assert len(storage.get_logs_for_run(run_id)) == 4
 
 
 def test_an_evaluation_of_a_check_that_is_planned_twice_is_refused_and_not_stored(
@@ -180,13 +223,7 @@ def test_an_evaluation_of_a_check_that_is_planned_twice_is_refused_and_not_store
 ) -> None:
     run_id = make_new_run_id()
     storage.store_event_batch([planned_check(run_id), planned_check(run_id)])
-    evaluation = event(
-        run_id,
-        DagsterEventType.ASSET_CHECK_EVALUATION,
-        dg.AssetCheckEvaluation(
-            asset_key=dg.AssetKey("an_asset"), check_name="a_check", passed=True, metadata={}
-        ),
-    )
+    evaluation = evaluated_check(run_id)
     check_key = dg.AssetCheckKey(dg.AssetKey("an_asset"), "a_check")
     with pytest.raises(dg.DagsterInvariantViolationError) as refusal:
         storage.store_event_batch([log_line(run_id, "a"), evaluation])

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ from dagster._core.storage.legacy_storage import (
 )
 from dagster._core.storage.runs import RunStorage
 from dagster._core.storage.schedules import ScheduleStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._core.test_utils import instance_for_test
 from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
 
 from dagster_lmdb import DagsterLmdbStorage, LmdbEventLogStorage, LmdbRunStorage
-from python.entries import log_line, run, status_event
+from python.entries import log_line, materialization, run, status_event
 
 
 def rehydrate(**config: Any) -> DagsterLmdbStorage:
@@ -388,3 +390,59 @@ def test_wiping_the_instance_keeps_what_dagster_keeps(whole: DagsterInstance) ->
     assert whole.run_storage.get_run_storage_id() == storage_id
     assert isinstance(whole.run_storage, LmdbRunStorage)
     assert whole.run_storage._log.verify().differences == []
+
+
+UNPAIRED = "a\ud800b"
+
+
+def in_a_run_id(storage: DagsterStorage) -> None:
+    storage.event_log_storage.store_event(log_line(UNPAIRED, "a"))
+
+
+def in_a_step_key(storage: DagsterStorage) -> None:
+    line = log_line("a-run", "b")
+    storage.event_log_storage.store_event_batch(
+        [log_line("a-run", "a"), line._replace(step_key=UNPAIRED)]
+    )
+
+
+def in_a_partition(storage: DagsterStorage) -> None:
+    storage.event_log_storage.store_event(materialization("a-run", "an_asset", UNPAIRED))
+
+
+def in_a_tag(storage: DagsterStorage) -> None:
+    storage.run_storage.add_run(run(tags={"team": UNPAIRED}))
+
+
+def in_a_cursor_value(storage: DagsterStorage) -> None:
+    storage.run_storage.set_cursor_values({UNPAIRED: "a"})
+
+
+def in_a_pool(storage: DagsterStorage) -> None:
+    storage.event_log_storage.set_concurrency_slots(UNPAIRED, 1)
+
+
+@pytest.mark.parametrize(
+    "act", [in_a_run_id, in_a_step_key, in_a_partition, in_a_tag, in_a_cursor_value, in_a_pool]
+)
+def test_a_lone_surrogate_in_what_rows_are_found_by_is_refused_as_on_sqlite(
+    act: Callable[[DagsterStorage], None], tmp_path: Path
+) -> None:
+    storage = DagsterLmdbStorage(str(tmp_path / "history"))
+    with pytest.raises(UnicodeEncodeError):
+        act(storage)
+    assert storage.event_log_storage.get_logs_for_run("a-run") == []
+    assert storage.run_storage.get_runs_count() == 0
+    # Shapes may be defined by then, and nothing else.
+    assert set(storage.run_storage._log.stat()["records"]) <= {"shape_defined"}
+    storage.dispose()
+    with pytest.raises(UnicodeEncodeError):
+        act(DagsterSqliteStorage(str(tmp_path / "sqlite")))
+
+
+def test_a_lone_surrogate_in_a_body_is_stored(tmp_path: Path) -> None:
+    storage = DagsterLmdbStorage(str(tmp_path / "history"))
+    storage.event_log_storage.store_event(log_line("a-run", UNPAIRED))
+    [entry] = storage.event_log_storage.get_logs_for_run("a-run")
+    assert entry.user_message == UNPAIRED
+    storage.dispose()
