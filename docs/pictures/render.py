@@ -2,7 +2,8 @@
 
 ``python docs/pictures/render.py`` makes a store with runs of ``definitions.py``, calls
 ``dagster-lmdb`` in a terminal of its own, and leaves what it shows as SVG here. Files in stacks are
-named without the directories of the machine.
+named without the directories of the machine. ``as_of.png`` is a screenshot that
+``tests/deployment/test_time_travel.py`` keeps.
 """
 
 import json
@@ -193,6 +194,13 @@ def main() -> None:
         ]
         lines.insert(-2, "$ dagster-lmdb absorb run.capsule look")
         picture("capsule", "dagster-lmdb extract, absorb", "\n".join(lines))
+        lines = []
+        for command in (
+            ("fork", "history", "then", "--at", "80"),
+            ("tail", "then", "--run", run_id, "--limit", "5"),
+        ):
+            lines += [f"$ dagster-lmdb {' '.join(command)}", *shown(*command).splitlines()]
+        picture("fork", "dagster-lmdb fork DIR DEST --at MOMENT", "\n".join(lines))
 
 
 if __name__ == "__main__":

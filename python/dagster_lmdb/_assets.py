@@ -191,16 +191,18 @@ class KnowsAssets(ReadsEventLog):
         return True
 
     def can_write_asset_status_cache(self) -> bool:
-        return True
+        return self._as_of is None
 
     def update_asset_cached_status_data(
         self, asset_key: AssetKey, cache_values: AssetStatusCacheValue
     ) -> None:
-        self._log.set_cached_status(asset_key.to_string(), serialize_value(cache_values))
+        if not self._drops("update_asset_cached_status_data"):
+            self._log.set_cached_status(asset_key.to_string(), serialize_value(cache_values))
 
     def wipe_asset_cached_status(self, asset_key: AssetKey) -> None:
         check.inst_param(asset_key, "asset_key", AssetKey)
-        self._log.clear_cached_status(asset_key.to_string())
+        if not self._drops("wipe_asset_cached_status"):
+            self._log.clear_cached_status(asset_key.to_string())
 
     def get_asset_status_cache_values(
         self,

@@ -43,6 +43,8 @@ class LimitsConcurrency(ReadsEventLog):
             bool: Whether there is a default.
         """
         default = self._default_limit()
+        if self._drops("initialize_concurrency_limit_to_default"):
+            return default is not None
         now = get_current_timestamp()
         if default is None:
             self._log.delete_pool_limit(concurrency_key, now)

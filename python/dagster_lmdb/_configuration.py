@@ -23,6 +23,8 @@ from dagster_lmdb._sources import (
     one_of,
     within,
 )
+from dagster_lmdb.as_of.settings import CACHE_SIZE, FIELDS, AsOfOptions, as_of_from
+from dagster_lmdb.as_of.view import Opening
 
 Durability = Literal["durable", "relaxed"]
 
@@ -54,6 +56,9 @@ class ConfiguredStore(ConfigurableClass):
         max_readers: int | None = None,
         allow_network_file_system: bool = False,
         allow_other_pid_namespaces: bool = False,
+        as_of: str | int | None = None,
+        as_of_cache_dir: str | None = None,
+        as_of_cache_size: int = CACHE_SIZE,
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
         check.opt_literal_param(durability, "durability", get_args(Durability))
@@ -71,6 +76,17 @@ class ConfiguredStore(ConfigurableClass):
             ),
             allow_other_pid_namespaces=check.bool_param(
                 allow_other_pid_namespaces, "allow_other_pid_namespaces"
+            ),
+        )
+        self._as_of = as_of_from(
+            self._base_dir,
+            AsOfOptions(
+                as_of=as_of, as_of_cache_dir=as_of_cache_dir, as_of_cache_size=as_of_cache_size
+            ),
+            Opening(
+                max_readers=max_readers,
+                allow_network_file_system=allow_network_file_system,
+                allow_other_pid_namespaces=allow_other_pid_namespaces,
             ),
         )
         super().__init__()
@@ -106,6 +122,7 @@ class ConfiguredStore(ConfigurableClass):
             "allow_other_pid_namespaces": optional(
                 CheckedBoolSource(), "Open the store beside another PID namespace all the same."
             ),
+            **FIELDS,
         }
 
     @classmethod

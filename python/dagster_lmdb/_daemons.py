@@ -12,12 +12,17 @@ from dagster._time import get_current_datetime
 from dagster_lmdb._arguments import seconds
 from dagster_lmdb._run_base import ReadsRuns
 
+# Keys of values that daemons set as they start and look for events, and that nobody else sets.
+_UPKEEP = ("EVENT_LOG_CONSUMER_CURSOR", "MIGRATED_")
+
 
 class KnowsDaemons(ReadsRuns):
     """The part of ``RunStorage`` that is about daemons."""
 
     def add_daemon_heartbeat(self, daemon_heartbeat: DaemonHeartbeat) -> None:
         check.inst_param(daemon_heartbeat, "daemon_heartbeat", DaemonHeartbeat)
+        if self._drops("add_daemon_heartbeat"):
+            return
         self._log.put_documents(
             "heartbeat",
             [(None, daemon_heartbeat.daemon_type, None, [], daemon_heartbeat)],
@@ -39,6 +44,8 @@ class KnowsDaemons(ReadsRuns):
     def set_cursor_values(self, pairs: Mapping[str, str]) -> None:
         """Set the values of keys, all in one commit."""
         check.mapping_param(pairs, "pairs", key_type=str, value_type=str)
+        if all(key.startswith(_UPKEEP) for key in pairs) and self._drops("set_cursor_values"):
+            return
         self._log.put_documents(
             "cursor_value",
             [(None, key, None, [], value) for key, value in pairs.items()],

@@ -5,11 +5,15 @@ open two handles on one environment, and the second is dropped. ``ReadsEventLog`
 mixins that answer Dagster's queries of events, one file a subject.
 """
 
+import logging
+
 from dagster import DagsterInstance
 from dagster._core.storage.event_log.base import EventLogStorage
 
 from dagster_lmdb._configuration import ConfiguredStore
 from dagster_lmdb._core import EventLog
+
+_LOG = logging.getLogger(__name__)
 
 
 class OpensStore(ConfiguredStore):
@@ -26,7 +30,18 @@ class OpensStore(ConfiguredStore):
 
     def _open_log(self) -> EventLog:
         """A handle of its own on this object's store, which the caller closes."""
+        if self._as_of is not None:
+            return self._as_of.log()
         return EventLog(self._base_dir, **self._options)
+
+    def _drops(self, write: str) -> bool:
+        """Whether a write that Dagster makes while it reads or starts is to be dropped.
+
+        As of a moment it is; every other write then raises ``ReadOnlyInstanceError``.
+        """
+        if self._as_of is not None:
+            _LOG.debug("%s is read-only; dropped: %s", self._as_of, write)
+        return self._as_of is not None
 
     def dispose(self) -> None:
         """Close this object's handle on the store; a later call opens it again."""

@@ -15,6 +15,7 @@ partition, a tag), as Dagster's SQLite storages do. All of them are subclasses o
 - the command: ``AlreadyThereError``, ``NotThereError``, ``DuplicatePlannedCheckError``,
   ``RebuildRunningError``, ``MaintenanceRunningError``, ``ReadOnlyError``
 - the moment: ``NoSuchMomentError``, ``BelowHorizonError``
+- an instance as of a moment: ``ReadOnlyInstanceError``, ``ForkCacheError``
 - looking into runs: ``UnknownRunError``, ``NotInRunError``
 - carrying runs: ``NotACapsuleError``, ``DamagedCapsuleError``, ``CapsuleVersionError``,
   ``ConflictingRunError``, ``UnfinishedRunError``, ``RedactionError``, ``AbsorbRunningError``
@@ -49,6 +50,7 @@ from dagster_lmdb._core import (
     StorePermissionError,
     UndecodableEventError,
 )
+from dagster_lmdb.as_of.errors import ForkCacheError, ReadOnlyInstanceError
 from dagster_lmdb.debug.errors import (
     AbsorbRunningError,
     CapsuleVersionError,
@@ -77,6 +79,7 @@ __all__ = [
     "DiskFullError",
     "DuplicatePlannedCheckError",
     "FoldVersionError",
+    "ForkCacheError",
     "FormatTooNewError",
     "IncompatibleHostError",
     "LeaseLostError",
@@ -91,6 +94,7 @@ __all__ = [
     "NotThereError",
     "OtherPidNamespaceError",
     "ReadOnlyError",
+    "ReadOnlyInstanceError",
     "ReadersFullError",
     "RebuildRunningError",
     "RedactionError",

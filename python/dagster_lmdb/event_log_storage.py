@@ -58,6 +58,11 @@ class LmdbEventLogStorage(
         allow_network_file_system (bool): Open the store on a network file system all the same.
         allow_other_pid_namespaces (bool): Open the store while processes of another PID namespace
             have it open all the same.
+        as_of (Union[str, int, None]): The moment as of which the store is shown, read-only: a
+            record's number, a time, or ``run:RUN_ID``; None for the store as it is.
+        as_of_cache_dir (Optional[str]): Where forks for ``as_of`` are kept; None for ``as_of`` in
+            ``base_dir``.
+        as_of_cache_size (int): The most bytes that these forks take on disk.
         inst_data (Optional[ConfigurableClassData]): How Dagster made this object.
     """
 

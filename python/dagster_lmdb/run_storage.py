@@ -74,6 +74,11 @@ class LmdbRunStorage(QueriesRuns, KeepsSnapshots, KeepsBackfills, KnowsDaemons):
         allow_network_file_system (bool): Open the store on a network file system all the same.
         allow_other_pid_namespaces (bool): Open the store while processes of another PID namespace
             have it open all the same.
+        as_of (Union[str, int, None]): The moment as of which the store is shown, read-only: a
+            record's number, a time, or ``run:RUN_ID``; None for the store as it is.
+        as_of_cache_dir (Optional[str]): Where forks for ``as_of`` are kept; None for ``as_of`` in
+            ``base_dir``.
+        as_of_cache_size (int): The most bytes that these forks take on disk.
         inst_data (Optional[ConfigurableClassData]): How Dagster made this object.
     """
 
@@ -206,6 +211,10 @@ class LmdbRunStorage(QueriesRuns, KeepsSnapshots, KeepsBackfills, KnowsDaemons):
     def get_run_storage_id(self) -> str:
         """Get this storage's id, which is random, made at first use, and kept by ``wipe``."""
         key, now = "run_storage_id", seconds(get_current_datetime())
+        if self._as_of is not None and self._log.document_id("instance_fact", key) is None:
+            self._drops("get_run_storage_id")
+            store_id, _, _ = check.not_none(self._log.forked_from())
+            return str(uuid.UUID(store_id))
         if self._log.document_id("instance_fact", key) is None:
             self._log.put_documents(
                 "instance_fact", [(None, key, None, [], str(uuid.uuid4()))], "insert_if_absent", now

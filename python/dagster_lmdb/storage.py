@@ -46,6 +46,11 @@ class DagsterLmdbStorage(ConfiguredStore, DagsterStorage[DagsterInstance]):
         allow_network_file_system (bool): Open the store on a network file system all the same.
         allow_other_pid_namespaces (bool): Open the store while processes of another PID namespace
             have it open all the same.
+        as_of (Union[str, int, None]): The moment as of which the store is shown, read-only: a
+            record's number, a time, or ``run:RUN_ID``; None for the store as it is.
+        as_of_cache_dir (Optional[str]): Where forks for ``as_of`` are kept; None for ``as_of`` in
+            ``base_dir``.
+        as_of_cache_size (int): The most bytes that these forks take on disk.
         inst_data (Optional[ConfigurableClassData]): How Dagster made this object.
     """
 
@@ -54,6 +59,9 @@ class DagsterLmdbStorage(ConfiguredStore, DagsterStorage[DagsterInstance]):
         self._event_log_storage = LmdbEventLogStorage(self._base_dir, **self._options)
         self._run_storage = LmdbRunStorage(self._base_dir, **self._options)
         self._schedule_storage = LmdbScheduleStorage(self._base_dir, **self._options)
+        for storage in (self._event_log_storage, self._run_storage, self._schedule_storage):
+            # One object, so that all three show the same record.
+            storage._as_of = self._as_of
 
     @property
     def event_log_storage(self) -> LmdbEventLogStorage:

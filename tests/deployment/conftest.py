@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from deployment.deployment import Deployment
+from deployment.pages import chromium
 
 BACKFILLED = ["a", "b", "c"]
 LAST_LINES = 60
@@ -29,6 +31,12 @@ def backfill(deployment: Deployment) -> str:
     for sensor in ("counting", "automation"):
         deployment.start_sensor(sensor)
     return deployment.backfill("letters", BACKFILLED)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.hookimpl(wrapper=True)

@@ -148,6 +148,10 @@ def tiles(context: dg.AssetExecutionContext) -> None:
 
 
 @dg.asset
+def ledger() -> None: ...
+
+
+@dg.asset
 def source() -> None: ...
 
 
@@ -160,7 +164,7 @@ automation = dg.AutomationConditionSensorDefinition(
 )
 
 defs = dg.Definitions(
-    assets=[letters, panes, tiles, source, derived],
+    assets=[letters, panes, tiles, ledger, source, derived],
     jobs=[poem, poem_at_gates, narrow, pressed, pressed_alone, second_try, hanging, counted],
     schedules=[every_minute],
     sensors=[counting, automation],

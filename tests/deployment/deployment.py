@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 LOCATION = "location"
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
 FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
+LISTEN = ("-h", "127.0.0.1", "-p")
 PR_SET_PDEATHSIG = 1
 
 T = TypeVar("T")
@@ -97,24 +98,36 @@ class Deployment:
         return {"load_from": [{"grpc_server": server}]}
 
     def _start(self) -> None:
+        self._start_code_server()
+        self._start_webserver()
+        self._start_daemon()
+        self.until(self._answers, "the webserver answers")
+        self.until(self.daemons_healthy, "every daemon is healthy")
+
+    def _start_code_server(self) -> None:
         definitions = ["-f", str(HERE / "definitions.py"), "--location-name", LOCATION]
-        listen = ["-h", "127.0.0.1", "-p"]
-        workspace = ["-w", str(self.directory / "workspace.yaml")]
         self._run(
             "code-server",
             "dagster",
             "api",
             "grpc",
-            *listen,
+            *LISTEN,
             str(self.code_port),
             "--use-python-environment-entry-point",
             *definitions,
         )
         self.until(self._code_server_listens, "the code server listens")
-        self._run("webserver", "dagster_webserver", *listen, str(self.web_port), *workspace)
-        self._run("daemon", "dagster._daemon", "run", *workspace)
-        self.until(self._answers, "the webserver answers")
-        self.until(self.daemons_healthy, "every daemon is healthy")
+
+    def _start_webserver(self) -> None:
+        port = str(self.web_port)
+        self._run("webserver", "dagster_webserver", *LISTEN, port, *self._workspace)
+
+    def _start_daemon(self) -> None:
+        self._run("daemon", "dagster._daemon", "run", *self._workspace)
+
+    @property
+    def _workspace(self) -> tuple[str, str]:
+        return "-w", str(self.directory / "workspace.yaml")
 
     def _run(self, name: str, module: str, *arguments: str) -> None:
         tests = str(HERE.parent)

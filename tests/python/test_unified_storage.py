@@ -176,6 +176,11 @@ NOT_ALLOWED = [
     ("max_readers", 10**30, f"{10**30} is out of range"),
     ("allow_network_file_system", "no", "allow_network_file_system"),
     ("allow_other_pid_namespaces", "off", "allow_other_pid_namespaces"),
+    ("as_of", "yesterday", "'yesterday' is no moment: allowed are a record's number"),
+    ("as_of", -1, "is no moment"),
+    ("as_of", "", "'' is no moment"),
+    ("as_of_cache_dir", "", "It is empty"),
+    ("as_of_cache_size", -1, "-1 is out of range"),
 ]
 
 
