@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::lmdb::LmdbError;
+
 /// A record's place in the log: dense, from 1, in commit order. Dagster's `storage_id`.
 ///
 /// Sequences are never given again: a removed record leaves a husk under its own.
@@ -42,14 +44,12 @@ impl Sequence {
 
     /// Reads the last eight bytes of a key, where every key that holds a sequence has it.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If the key is shorter; the projections write no such key.
-    pub fn from_key_end(key: &[u8]) -> Self {
-        let tail = key
-            .last_chunk::<8>()
-            .expect("a key that ends in a sequence");
-        Self(u64::from_be_bytes(*tail))
+    /// Corruption, if the key is shorter: only a damaged page has such a key.
+    pub fn from_key_end(key: &[u8]) -> Result<Self, LmdbError> {
+        let tail = key.last_chunk::<8>().ok_or(LmdbError::SHORT_KEY)?;
+        Ok(Self(u64::from_be_bytes(*tail)))
     }
 }
 

@@ -164,7 +164,7 @@ fn scan(reader: &Reader<'_>, space: Space) -> Vec<(Sequence, DocumentRow)> {
     all.map(|row| {
         let (key, row) = row.unwrap();
         (
-            Sequence::from_key_end(key),
+            Sequence::from_key_end(key).unwrap(),
             projection_rows::read(row).unwrap(),
         )
     })

@@ -105,6 +105,38 @@ def test_a_page_of_zeros_is_damage_wherever_it_is(
     assert len(messages(storage)) == 250
 
 
+#: Where a row is put that is shorter than any that is written; None for the key that is there.
+SHORT = [
+    ("log", b"\xff\xff\xff", b""),
+    ("a.type_events", b"\0\0\1", b""),
+    ("a.type_events", b"\0\0\0\0\0\1", b""),
+    ("a.runs", None, b"\0\0\0"),
+    ("a.deleted_runs", b"\0\0", b"\x92\xa1r\1"),
+]
+
+
+@of(DamagedStoreError)
+@pytest.mark.parametrize(("name", "key", "value"), SHORT)
+def test_a_key_or_a_number_that_is_too_short_is_damage(
+    storage: LmdbEventLogStorage, directory: Path, name: str, key: bytes | None, value: bytes
+) -> None:
+    storage.store_event_batch([line("run", "a"), materialization("run")])
+    storage.dispose()
+    with tree(directory, name) as transaction:
+        first = next(iter(transaction.cursor()), (b"", b""))[0]
+        # Rows of types begin with the type, and are asked for from the first sequence on.
+        transaction.put(first if key is None else (first[:1] or b"\0") + key, value)
+    of_type = EventRecordsFilter(DagsterEventType.ASSET_MATERIALIZATION)
+
+    def ask() -> None:
+        storage.get_logs_for_run("run")
+        storage.get_event_records(of_type, ascending=True)
+        storage.get_maximum_record_id()
+
+    with pytest.raises(DamagedStoreError, match="is damaged"):
+        ask()
+
+
 @of(DamagedRecordError)
 def test_a_flipped_bit_in_a_record_is_found_by_reading_and_by_verify(
     storage: LmdbEventLogStorage, directory: Path

@@ -100,7 +100,7 @@ impl Cut {
         let mut cursor = reader.log_cursor()?;
         let mut row = cursor.seek(&later.seen.next().to_key())?;
         while let Some((key, frame)) = row {
-            let sequence = Sequence::from_key_end(key);
+            let sequence = Sequence::from_key_end(key)?;
             let may_delete = matches!(
                 log::kind_of(frame),
                 Some(

@@ -243,7 +243,7 @@ fn of_runs(
         for code in events::run_codes(reader, run, None)? {
             let prefix = Key::new().number(run).event_type(code);
             for row in reader.sequences(Table::RunEvents, &prefix, bounds, true)? {
-                found.push(Sequence::from_key_end(row?.0));
+                found.push(Sequence::from_key_end(row?.0)?);
             }
         }
     }

@@ -131,7 +131,7 @@ impl Scan<'_> {
                         let Some((key, frame)) = row else {
                             return Ok(None);
                         };
-                        let sequence = Sequence::from_key_end(key);
+                        let sequence = Sequence::from_key_end(key)?;
                         if sequence > *end {
                             return Ok(None);
                         }

@@ -121,7 +121,7 @@ impl Standings {
                 at = self.after;
                 for _ in 0..SCANNED {
                     let Some((key, frame)) = row else { break };
-                    let sequence = Sequence::from_key_end(key);
+                    let sequence = Sequence::from_key_end(key)?;
                     if sequence > self.after {
                         at = self.after;
                         break;

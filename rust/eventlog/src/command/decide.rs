@@ -98,7 +98,7 @@ fn define_shapes(state: &Reader<'_>, shapes: &[Shape]) -> Result<Decision> {
     let mut next = 0;
     for row in state.prefix(Table::Shapes, &Key::new())? {
         let (key, shape) = row?;
-        let ordinal = Sequence::from_key_end(key).get() as u32;
+        let ordinal = Sequence::from_key_end(key)?.get() as u32;
         known.entry(rows::read::<Shape>(shape)?).or_insert(ordinal);
         next = ordinal + 1;
     }
@@ -299,7 +299,7 @@ fn standing_partitions(
 ) -> Result<Vec<String>> {
     let mut checks = Vec::new();
     for row in state.prefix(Table::CheckNames, &Key::new().number(asset))? {
-        checks.push(Sequence::from_key_end(row?.1).get());
+        checks.push(Sequence::from_key_end(row?.1)?.get());
     }
     let mut seen = HashSet::new();
     let mut standing = Vec::new();

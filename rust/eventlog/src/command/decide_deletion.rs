@@ -72,7 +72,7 @@ pub(super) fn sweep(state: &Reader<'_>, step: usize, now: f64) -> Result<Decisio
     let Some((key, row)) = deletions.next().transpose()? else {
         return Ok(Decision::nothing());
     };
-    let deletion = Sequence::from_key_end(key);
+    let deletion = Sequence::from_key_end(key)?;
     let run: DeletedRun = rows::read(row)?;
     let mut until = deletion;
     let mut swept = 0;

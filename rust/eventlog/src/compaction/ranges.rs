@@ -91,7 +91,7 @@ fn empty_after(transaction: &Transaction<'_>, sequence: Sequence) -> Result<Opti
     let Some((key, frame)) = frames.next().transpose()? else {
         return Ok(None);
     };
-    let key = Sequence::from_key_end(key);
+    let key = Sequence::from_key_end(key)?;
     Ok(match open_record(key, frame)? {
         Record::Husk(husk)
             if husk.is_empty() && key.get() - husk.also_before == sequence.next().get() =>

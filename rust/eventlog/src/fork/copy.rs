@@ -269,7 +269,7 @@ impl Copy<'_> {
             let mut marks = Vec::new();
             for row in snapshot.view().range(snapshot.trees().times, &[], &[])? {
                 let (time, place) = row?;
-                if Sequence::from_key_end(place) > self.at {
+                if Sequence::from_key_end(place)? > self.at {
                     break;
                 }
                 marks.push((time.to_vec(), place.to_vec()));

@@ -118,7 +118,7 @@ fn may_go(reader: &Reader<'_>, sequence: Sequence, record: &Record<'_>) -> Resul
         Record::DynamicPartition(partition) => {
             let key = dynamic_partitions::name_key(&partition.definition, &partition.key);
             Ok(match reader.get(Table::DynamicPartitions, &key)? {
-                Some(by) => Sequence::from_key_end(by) > sequence,
+                Some(by) => Sequence::from_key_end(by)? > sequence,
                 None => partition.present,
             })
         }

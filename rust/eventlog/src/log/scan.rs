@@ -23,7 +23,7 @@ pub fn scan<'t>(
     let frames = view.range(log, &after.next().to_key(), &[])?;
     Ok(frames.map(|row| {
         let (key, frame) = row?;
-        Ok((Sequence::from_key_end(key), frame))
+        Ok((Sequence::from_key_end(key)?, frame))
     }))
 }
 

@@ -88,11 +88,14 @@ fn span(snapshot: &Snapshot<'_>, time: f64, now: f64) -> Result<Span> {
     let next = view.range(tree, &key_of(above), &[])?.next().transpose()?;
     // Of a clock that was ahead and was set back.
     let next = next.filter(|(key, _)| time_of(key) <= now);
-    let after = below.map_or(Sequence::ZERO, |(_, place)| Sequence::from_key_end(place));
+    let after = match below {
+        Some((_, place)) => Sequence::from_key_end(place)?,
+        None => Sequence::ZERO,
+    };
     Ok(match next {
         Some((key, place)) => Span {
             after,
-            to: Sequence::from_key_end(place),
+            to: Sequence::from_key_end(place)?,
             ceiling: time_of(key),
             is_marked: true,
         },

@@ -161,7 +161,10 @@ fn recompute_latest(
     let of_type = partition::events_of(asset, name, TypeCode::of(Some(event_type)));
     let newest = target.last_key(Table::AssetPartitions, &of_type)?;
     if let Some(place) = latest_of(&mut latest, event_type) {
-        *place = newest.map_or(Sequence::ZERO, |key| Sequence::from_key_end(&key));
+        *place = match newest {
+            Some(key) => Sequence::from_key_end(&key)?,
+            None => Sequence::ZERO,
+        };
     }
     let empty = AssetPartition {
         partition: latest.partition.clone(),

@@ -41,7 +41,8 @@ pub(super) fn fold_event(
         "" => None,
         _ => target.last_key(Table::Checks, &check::by_run(number, run, facet.partition))?,
     };
-    let Some(planned) = planned.map(|key| Sequence::from_key_end(&key)) else {
+    let planned = planned.map(|key| Sequence::from_key_end(&key));
+    let Some(planned) = planned.transpose()? else {
         let row = CheckExecution {
             run,
             partition,
@@ -105,7 +106,7 @@ pub(super) fn number_check(
     let asset = assets::number_asset(target, sequence, asset_key)?;
     let key = name_key(asset.number, name);
     if let Some(number) = target.get(Table::CheckNames, &key)? {
-        return Ok(Sequence::from_key_end(number).get());
+        return Ok(Sequence::from_key_end(number)?.get());
     }
     target.put(Table::CheckNames, &key, &sequence.to_key())?;
     Ok(sequence.get())

@@ -38,7 +38,7 @@ pub(super) fn delete_run_events(
     let Some(number) = target.get(Table::Runs, &key)? else {
         return Ok(());
     };
-    let number = Sequence::from_key_end(number).get();
+    let number = Sequence::from_key_end(number)?.get();
     target.delete(Table::Runs, key.bytes())?;
     if !deleted.in_steps {
         return remove_run_events(target, number, sequence);
@@ -89,7 +89,7 @@ fn remove_run_event(
     key: &[u8],
 ) -> Result<()> {
     target.delete(Table::RunEvents, key)?;
-    let sequence = Sequence::from_key_end(key);
+    let sequence = Sequence::from_key_end(key)?;
     if code == TypeCode::LOG_MESSAGE {
         return Ok(());
     }
@@ -158,9 +158,9 @@ fn delete_run_checks(
     let Some(number) = target.get(Table::CheckNames, &key)? else {
         return Ok(());
     };
-    let number = Sequence::from_key_end(number).get();
+    let number = Sequence::from_key_end(number)?.get();
     for key in target.keys(Table::Checks, &check::of_run(number, run))? {
-        checks::remove(target, number, Sequence::from_key_end(&key))?;
+        checks::remove(target, number, Sequence::from_key_end(&key)?)?;
     }
     Ok(())
 }
@@ -186,7 +186,7 @@ pub(super) fn wipe_asset(target: &mut Target<'_, '_>, wiped: &AssetWiped) -> Res
             continue;
         }
         if rows::read::<AssetEvent>(value)?.timestamp <= wiped.timestamp {
-            hidden.push((code, Sequence::from_key_end(key)));
+            hidden.push((code, Sequence::from_key_end(key)?));
         } else {
             all_are_hidden = false;
         }
@@ -273,7 +273,7 @@ pub(super) fn wipe_partitions(
         for key in target.keys(Table::AssetPartitions, &prefix)? {
             target.delete(Table::AssetPartitions, &key)?;
             let code = TypeCode(key[prefix.bytes().len()]);
-            hide_partition_of(target, asset, code, Sequence::from_key_end(&key))?;
+            hide_partition_of(target, asset, code, Sequence::from_key_end(&key)?)?;
         }
         target.delete(
             Table::AssetPartitions,
@@ -281,7 +281,7 @@ pub(super) fn wipe_partitions(
         )?;
         for (_, number) in &checks_of_asset {
             for key in target.keys(Table::Checks, &check::by_partition(*number, Some(name)))? {
-                checks::remove(target, *number, Sequence::from_key_end(&key))?;
+                checks::remove(target, *number, Sequence::from_key_end(&key)?)?;
             }
         }
     }
@@ -319,7 +319,7 @@ fn check_numbers(target: &Target<'_, '_>, asset: u64) -> Result<Vec<(Vec<u8>, u6
         .prefix(Table::CheckNames, &Key::new().number(asset))?
         .map(|row| {
             let (key, number) = row?;
-            Ok((key.to_vec(), Sequence::from_key_end(number).get()))
+            Ok((key.to_vec(), Sequence::from_key_end(number)?.get()))
         })
         .collect()
 }

@@ -83,7 +83,7 @@ pub(super) fn fold_status(
     let Some(id) = target.get(Table::DocumentKeys, &keys::by_key(Space::Run, run_id))? else {
         return Ok(());
     };
-    let id = Sequence::from_key_end(id);
+    let id = Sequence::from_key_end(id)?;
     let key = keys::row(Space::Run, id);
     let Some(old) = target.row::<DocumentRow>(Table::Documents, &key)? else {
         return Ok(());

@@ -12,7 +12,7 @@ pub(super) fn fold(
 ) -> Result<()> {
     let by_key = name_key(&partition.definition, &partition.key);
     if let Some(old) = target.get(Table::DynamicPartitions, &by_key)? {
-        let old = Sequence::from_key_end(old);
+        let old = Sequence::from_key_end(old)?;
         let by_id = id_prefix(&partition.definition).sequence(old);
         target.delete(Table::DynamicPartitions, by_id.bytes())?;
         target.delete(Table::DynamicPartitions, by_key.bytes())?;

@@ -46,7 +46,7 @@ pub(super) fn number_run(
 ) -> Result<u64> {
     let key = Key::new().long_text(run_id);
     if let Some(number) = target.get(Table::Runs, &key)? {
-        return Ok(Sequence::from_key_end(number).get());
+        return Ok(Sequence::from_key_end(number)?.get());
     }
     target.put(Table::Runs, &key, &sequence.to_key())?;
     Ok(sequence.get())

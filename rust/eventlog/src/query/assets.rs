@@ -243,7 +243,7 @@ fn tagged_sequences(
     let mut found = Vec::new();
     for prefix in prefixes {
         for row in reader.sequences(Table::AssetEvents, &prefix, Bounds::ALL, true)? {
-            found.push(Sequence::from_key_end(row?.0));
+            found.push(Sequence::from_key_end(row?.0)?);
         }
     }
     Ok(found)

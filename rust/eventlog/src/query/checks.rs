@@ -68,7 +68,7 @@ pub fn executions(
             if taken >= query.limit {
                 break;
             }
-            let row_id = Sequence::from_key_end(row?.0);
+            let row_id = Sequence::from_key_end(row?.0)?;
             let key = check::executions(number).sequence(row_id);
             let Some(row) = reader.row::<CheckExecution>(Table::Checks, &key)? else {
                 continue;

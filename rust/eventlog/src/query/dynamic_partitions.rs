@@ -23,7 +23,7 @@ pub fn page(
         .map(|row| {
             let (key, name) = row?;
             Ok((
-                Sequence::from_key_end(key),
+                Sequence::from_key_end(key)?,
                 String::from_utf8_lossy(name).into_owned(),
             ))
         })

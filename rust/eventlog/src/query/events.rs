@@ -154,7 +154,7 @@ pub fn run_event_counts(
             let name = match code.name() {
                 Some(name) => name,
                 None => reader
-                    .event(Sequence::from_key_end(key))?
+                    .event(Sequence::from_key_end(key)?)?
                     .event_type
                     .unwrap_or_default(),
             };
@@ -371,7 +371,7 @@ pub fn events_after(
         if enough(&found) {
             break;
         }
-        let sequence = Sequence::from_key_end(key);
+        let sequence = Sequence::from_key_end(key)?;
         if is_event(frame) {
             let stored = StoredEvent {
                 sequence,
@@ -428,7 +428,7 @@ pub fn run_asset_partitions(
             continue;
         }
         for row in reader.prefix(Table::RunEvents, &Key::new().number(run).event_type(code))? {
-            let event = reader.event(Sequence::from_key_end(row?.0))?;
+            let event = reader.event(Sequence::from_key_end(row?.0)?)?;
             if types.is_some_and(|types| event.event_type.is_none_or(|name| !types.contains(name)))
             {
                 continue;
@@ -518,7 +518,7 @@ fn run_sequences(reader: &Reader<'_>, query: &TypedEvents, run_id: &str) -> Resu
     let prefix = Key::new().number(run).event_type(code);
     let mut found = Vec::new();
     for row in reader.sequences(Table::RunEvents, &prefix, query.bounds, query.ascending)? {
-        let sequence = Sequence::from_key_end(row?.0);
+        let sequence = Sequence::from_key_end(row?.0)?;
         if wanted
             .as_ref()
             .is_some_and(|wanted| !wanted.contains(&sequence))

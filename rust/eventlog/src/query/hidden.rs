@@ -67,8 +67,10 @@ impl<'t> Iterator for Visible<'t> {
                 Ok(row) => row,
                 Err(error) => return Some(Err(Error::from(error))),
             };
-            let sequence = Sequence::from_key_end(row.0);
-            match self.hidden.lets_see(&self.reader, sequence) {
+            let seen = Sequence::from_key_end(row.0)
+                .map_err(Error::from)
+                .and_then(|sequence| self.hidden.lets_see(&self.reader, sequence));
+            match seen {
                 Ok(true) => return Some(Ok(row)),
                 Ok(false) => {}
                 Err(error) => return Some(Err(error)),

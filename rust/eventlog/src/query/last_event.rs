@@ -38,7 +38,7 @@ pub fn last_event(reader: &Reader<'_>, known: &[Silence], limit: usize) -> Resul
     let mut row = cursor.last()?;
     let mut looked = 0;
     while let Some((key, frame)) = row {
-        let sequence = Sequence::from_key_end(key);
+        let sequence = Sequence::from_key_end(key)?;
         if let Some(silence) = known.iter().find(|known| known.contains(sequence.get())) {
             row = cursor.seek_below(&Sequence::new(silence.after).next().to_key())?;
             continue;

@@ -44,7 +44,7 @@ impl<'t> Merge<'t> {
 
     fn advance(&mut self, index: usize) -> Result<()> {
         if let Some((key, value)) = self.ranges[index].next().transpose()? {
-            let sequence = Sequence::from_key_end(key).get();
+            let sequence = Sequence::from_key_end(key)?.get();
             let order = if self.ascending { sequence } else { !sequence };
             self.heads.push((Reverse(order), index, value));
         }

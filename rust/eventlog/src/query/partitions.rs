@@ -37,7 +37,7 @@ pub fn latest_by_partition(
         let prefix = Key::new().number(asset.number).event_type(code);
         let mut latest = HashMap::new();
         for row in reader.sequences(Table::AssetEvents, &prefix, bounds, true)? {
-            let sequence = Sequence::from_key_end(row?.0);
+            let sequence = Sequence::from_key_end(row?.0)?;
             for name in standing_partitions(reader, asset.number, code, sequence)? {
                 latest.insert(name, sequence);
             }
@@ -200,7 +200,7 @@ pub fn changed_data_versions(
             .event_type(TypeCode::of(Some(event_type)));
         for row in reader.sequences(Table::AssetEvents, &prefix, after, true)? {
             let (key, value) = row?;
-            let sequence = Sequence::from_key_end(key);
+            let sequence = Sequence::from_key_end(key)?;
             let row: AssetEvent = rows::read(value)?;
             let Some(name) = row.partition.filter(|name| wanted.contains(name)) else {
                 continue;
@@ -243,7 +243,7 @@ fn version_up_to(
         let code = TypeCode::of(Some(event_type));
         let prefix = partition::events_of(asset, name, code);
         for row in reader.sequences(Table::AssetPartitions, &prefix, bounds, false)? {
-            let sequence = Sequence::from_key_end(row?.0);
+            let sequence = Sequence::from_key_end(row?.0)?;
             if newest.as_ref().is_some_and(|(other, _)| *other > sequence) {
                 break;
             }

@@ -121,7 +121,7 @@ impl<'t> Reader<'t> {
         for row in self.prefix(Table::DeletedRuns, &Key::new())? {
             let (key, row) = row?;
             let run: DeletedRun = rows::read(row)?;
-            runs.push((Sequence::from_key_end(key), run.run_id));
+            runs.push((Sequence::from_key_end(key)?, run.run_id));
         }
         Ok(Hidden(runs))
     }
@@ -134,10 +134,10 @@ impl<'t> Reader<'t> {
         bounds: Bounds,
     ) -> Result<Option<Sequence>> {
         let mut rows = self.sequences(table, prefix, bounds, false)?;
-        Ok(rows
-            .next()
-            .transpose()?
-            .map(|(key, _)| Sequence::from_key_end(key)))
+        let last = rows.next().transpose()?;
+        Ok(last
+            .map(|(key, _)| Sequence::from_key_end(key))
+            .transpose()?)
     }
 
     /// A cursor on a table.
@@ -176,13 +176,17 @@ impl<'t> Reader<'t> {
     /// The last sequence of the log; zero for an empty one.
     pub fn head(&self) -> Result<Sequence> {
         let last = self.view.last(self.log)?;
-        Ok(last.map_or(Sequence::ZERO, |(key, _)| Sequence::from_key_end(key)))
+        Ok(match last {
+            Some((key, _)) => Sequence::from_key_end(key)?,
+            None => Sequence::ZERO,
+        })
     }
 
     /// The number of a run, if a record names it.
     pub fn run(&self, run_id: &str) -> Result<Option<u64>> {
         let number = self.get(Table::Runs, &Key::new().long_text(run_id))?;
-        Ok(number.map(|number| Sequence::from_key_end(number).get()))
+        let number = number.map(Sequence::from_key_end).transpose()?;
+        Ok(number.map(Sequence::get))
     }
 
     /// The row of an asset, if a record names it.
@@ -193,7 +197,8 @@ impl<'t> Reader<'t> {
     /// The number of a check, if a record names it.
     pub fn check(&self, asset: u64, name: &str) -> Result<Option<u64>> {
         let number = self.get(Table::CheckNames, &checks::name_key(asset, name))?;
-        Ok(number.map(|number| Sequence::from_key_end(number).get()))
+        let number = number.map(Sequence::from_key_end).transpose()?;
+        Ok(number.map(Sequence::get))
     }
 
     /// The step of a pool's queue under a key that another row holds.

@@ -62,7 +62,7 @@ pub fn records_after(
         if found.len() >= limit {
             break;
         }
-        at = Sequence::from_key_end(key);
+        at = Sequence::from_key_end(key)?;
         match open_record(at, frame) {
             // Whose record it was is part of what is damaged.
             Err(error) => found.push(damaged_line(at, &error)),
@@ -254,7 +254,7 @@ pub fn count_kinds(
     let mut row = cursor.seek(&after.next().to_key())?;
     for _ in 0..limit {
         let Some((key, frame)) = row else { break };
-        at = Sequence::from_key_end(key);
+        at = Sequence::from_key_end(key)?;
         let kind = kind_of(frame).map_err(|error| Error::DamagedRecord {
             sequence: at.get(),
             reason: error.to_string(),

@@ -28,6 +28,12 @@ impl std::fmt::Display for LmdbError {
 impl std::error::Error for LmdbError {}
 
 impl LmdbError {
+    /// A key, or a row, is shorter than any that was written.
+    pub const SHORT_KEY: Self = Self {
+        operation: "mdb_cursor_get",
+        code: ffi::MDB_CORRUPTED,
+    };
+
     /// The map has no room for another page.
     pub fn is_map_full(&self) -> bool {
         self.code == ffi::MDB_MAP_FULL

@@ -289,7 +289,7 @@ fn document((space, put, key): (Space, Put, &str), dice: &mut Dice) -> NewDocume
 fn some_tick(log: &EventLog, dice: &mut Dice) -> Option<Sequence> {
     let ticks = log.query(|reader| {
         let rows = reader.prefix(Table::Documents, &document_keys::space(Space::Tick))?;
-        rows.map(|row| Ok(Sequence::from_key_end(row?.0)))
+        rows.map(|row| Ok(Sequence::from_key_end(row?.0)?))
             .collect::<eventlog::Result<Vec<_>>>()
     });
     let ticks = ticks.unwrap();

@@ -106,7 +106,7 @@ impl<'t> Walk<'t> {
         let Some(row) = self.ordered.next().transpose()? else {
             return self.step_without();
         };
-        let id = Sequence::from_key_end(row.0);
+        let id = Sequence::from_key_end(row.0)?;
         if self.lookup.contains(&self.reader, self.space, id)? {
             Ok(Round::Found(id))
         } else {

@@ -64,7 +64,7 @@ pub struct Find {
 /// The document under a key.
 pub fn by_key(reader: &Reader<'_>, space: Space, key: &str) -> Result<Option<Sequence>> {
     let id = reader.get(Table::DocumentKeys, &keys::by_key(space, key))?;
-    Ok(id.map(Sequence::from_key_end))
+    Ok(id.map(Sequence::from_key_end).transpose()?)
 }
 
 /// Whether there is a document of an id.

@@ -35,7 +35,7 @@ pub fn ordered(
             let inside = bounds.0.is_none_or(|lower| order > lower)
                 && bounds.1.is_none_or(|upper| order < upper);
             if inside {
-                found.push((order, Sequence::from_key_end(key)));
+                found.push((order, Sequence::from_key_end(key)?));
                 taken += 1;
             }
         }

@@ -123,7 +123,7 @@ impl<'t> OfValue<'t> {
             } else {
                 self.cursor.previous()?
             };
-            match self.id_of(row) {
+            match self.id_of(row)? {
                 Some(id) if is_before(id, at, ascending) => {}
                 found => return Ok(found),
             }
@@ -135,11 +135,15 @@ impl<'t> OfValue<'t> {
         } else {
             self.cursor.seek_below(key.byte(0).bytes())?
         };
-        Ok(self.id_of(row))
+        self.id_of(row)
     }
 
-    fn id_of(&self, row: Option<Row<'t>>) -> Option<u64> {
-        let (key, _) = row.filter(|(key, _)| key.starts_with(self.prefix.bytes()))?;
-        Some(Sequence::from_key_end(key).get())
+    fn id_of(&self, row: Option<Row<'t>>) -> Result<Option<u64>> {
+        match row {
+            Some((key, _)) if key.starts_with(self.prefix.bytes()) => {
+                Ok(Some(Sequence::from_key_end(key)?.get()))
+            }
+            _ => Ok(None),
+        }
     }
 }
