@@ -4,18 +4,12 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from benches.asking import ask
 from benches.conftest import Bench, Goal, Storages, faster, flat
 from benches.datasets import EMPTY, LARGE, PARTITIONS, SMALL
 from benches.events import endless, events_of_a_run
-from benches.peers import (
-    CONSOLIDATED,
-    OURS,
-    POSTGRES,
-    SQLITE,
-    OutOfPatienceError,
-    patiently,
-)
-from benches.queries import PARTITION_QUERIES, QUERIES, Query, answer_size
+from benches.peers import CONSOLIDATED, OURS, POSTGRES, SQLITE
+from benches.queries import PARTITION_QUERIES, QUERIES, answer_size
 
 ON_DISK = [SQLITE, CONSOLIDATED, POSTGRES]
 
@@ -27,35 +21,12 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def ask(bench: Bench, storages: Storages, query: Query, size: str) -> None:
-    """Times a query on a history; a peer that fails, or takes too long, has its reason noted."""
-    storage = storages.to_read(bench.peer, size)
-    if bench.ours:
-        answer = bench.repeat(lambda: query(storage))
-        if size == LARGE:
-            small = query(storages.to_read(OURS, SMALL))
-            assert answer_size(answer) == answer_size(small), "answers of different sizes"
-        return
-    try:
-        with patiently():
-            query(storage)
-    except OutOfPatienceError:
-        bench.gave_up("over 60 s")
-    except NotImplementedError:
-        bench.gave_up("not supported")
-    except Exception as error:
-        # Dagster's storages say in many ways what they cannot do alone.
-        bench.gave_up(f"refused ({type(error).__name__})")
-    else:
-        bench.repeat(lambda: query(storage))
-
-
 @pytest.mark.parametrize("name", QUERIES)
 @pytest.mark.turns(2)
 def bench_query_at_ten_thousand(bench: Bench, storages: Storages, name: str) -> None:
     """One call of a query on the history of ten thousand events."""
     bench.note(f"{name}, at {SMALL}")
-    ask(bench, storages, QUERIES[name], SMALL)
+    ask(bench, storages.to_read(bench.peer, SMALL), QUERIES[name])
 
 
 @pytest.mark.full
@@ -66,7 +37,10 @@ def bench_query_at_a_million(bench: Bench, storages: Storages, name: str) -> Non
     """The same on the history of a million."""
     goals: list[Goal] = [faster(peer, 1) for peer in ON_DISK]
     bench.note(f"{name}, at {LARGE}", flat(f"{name}, at {SMALL}"), *goals)
-    ask(bench, storages, QUERIES[name], LARGE)
+    answer = ask(bench, storages.to_read(bench.peer, LARGE), QUERIES[name])
+    if bench.ours:
+        small = QUERIES[name](storages.to_read(OURS, SMALL))
+        assert answer_size(answer) == answer_size(small), "answers of different sizes"
 
 
 @pytest.mark.full
@@ -75,7 +49,7 @@ def bench_query_at_a_million(bench: Bench, storages: Storages, name: str) -> Non
 def bench_many_partitions(bench: Bench, storages: Storages, name: str) -> None:
     """A query about an asset with 100,000 partitions."""
     bench.note(f"{name} of 100,000 partitions", faster(POSTGRES, 30))
-    ask(bench, storages, PARTITION_QUERIES[name], PARTITIONS)
+    ask(bench, storages.to_read(bench.peer, PARTITIONS), PARTITION_QUERIES[name])
 
 
 @pytest.mark.turns(2)

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benches import runs
 from benches.events import events_of_a_run
 from benches.filling import Run, fill
+from benches.filling_runs import fill_runs
 from benches.history import FORMAT, SEED, Runs, materializations_of_many_partitions
 from benches.peers import CONSOLIDATED, OURS, POSTGRES, SQLITE, Places
 from benches.postgres import server
@@ -29,6 +31,7 @@ FILLED = {
     LARGE: [OURS, SQLITE, CONSOLIDATED, POSTGRES],
     PARTITIONS: [OURS, SQLITE, CONSOLIDATED, POSTGRES],
 }
+WITH_RUNS = [OURS, SQLITE, POSTGRES]
 MANY_PARTITIONS = 100_000
 
 
@@ -74,13 +77,26 @@ class Datasets:
             began = time.monotonic()
             title = f"filling {name} with {size}"
             console = Console(stderr=True)
-            runs = track(
+            history = track(
                 self.runs(size), title, console=console, transient=True,
                 disable=not console.is_terminal,
             )  # fmt: skip
-            fill(self.places, name, place, runs, furnished=size != EMPTY)
+            fill(self.places, name, place, history, furnished=size != EMPTY)
             taken = time.monotonic() - began
             console.print(f"filled {name} with {size} in {taken:.0f} s")
+        return place
+
+    def filled_runs(self, name: str, size: str) -> str:
+        """The place of a peer with the history of runs of a size in it; to be read only."""
+        place = f"runs_{runs.FORMAT}_{size.replace(' ', '_')}"
+        if name == OURS:
+            place += f"_{FORMAT_VERSION}_{FOLD_VERSION}"
+        if not self.places.exists(name, place):
+            began = time.monotonic()
+            fill_runs(self.places, name, place, runs.SIZES[size])
+            Console(stderr=True).print(
+                f"filled {name} with {size} runs in {time.monotonic() - began:.0f} s"
+            )
         return place
 
     def copied(self, name: str, size: str, purpose: str) -> str:
@@ -125,6 +141,9 @@ def main() -> None:
         for size, names in FILLED.items():
             for name in names:
                 datasets.filled(name, size)
+        for size in (SMALL, LARGE):
+            for name in WITH_RUNS:
+                datasets.filled_runs(name, size)
 
 
 if __name__ == "__main__":

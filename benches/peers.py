@@ -22,9 +22,11 @@ from dagster._core.storage.event_log import (
     InMemoryEventLogStorage,
     SqliteEventLogStorage,
 )
+from dagster._core.storage.runs import RunStorage, SqliteRunStorage
 from dagster_postgres.event_log import PostgresEventLogStorage
+from dagster_postgres.run_storage import PostgresRunStorage
 
-from dagster_lmdb import LmdbEventLogStorage
+from dagster_lmdb import LmdbEventLogStorage, LmdbRunStorage
 
 OURS = "LMDB"
 SQLITE = "SQLite"
@@ -112,9 +114,23 @@ class Places:
         config = {"base_dir": str(self.path(name, place))}
         return classes[name].from_config_value(inst_data=None, config_value=config)
 
+    def open_runs(self, name: str, place: str) -> RunStorage[Any]:
+        """Opens a peer's run storage, in the same way."""
+        if name == POSTGRES:
+            storage = PostgresRunStorage.from_config_value(
+                None, {"postgres_url": self.postgres.database(place)}
+            )
+            storage.optimize_for_webserver(
+                statement_timeout=PATIENCE_SECONDS * 1000, pool_recycle=3600, max_overflow=20
+            )
+            return storage
+        classes: dict[str, Any] = {OURS: LmdbRunStorage, SQLITE: SqliteRunStorage}
+        config = {"base_dir": str(self.path(name, place))}
+        return classes[name].from_config_value(inst_data=None, config_value=config)
 
-def close(storage: EventLogStorage[Any]) -> None:
-    """Closes an event log, and the pool that Dagster's own leave open."""
+
+def close(storage: EventLogStorage[Any] | RunStorage[Any]) -> None:
+    """Closes a storage, and the pool that Dagster's own leave open."""
     storage.dispose()
     engine = vars(storage).get("_engine")
     if engine is not None:

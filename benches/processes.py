@@ -14,13 +14,15 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import yaml
 from dagster import EventLogEntry
-
-from dagster_lmdb import LmdbEventLogStorage
+from dagster._core.storage.event_log import EventLogStorage
+from dagster._serdes import ConfigurableClassData
 
 
 @dataclass
@@ -49,18 +51,18 @@ def line(run_id: str) -> EventLogEntry:
     )
 
 
-def store_lines(directory: str, run_id: str, pipe: Connection) -> None:
+def store_lines(storage: ConfigurableClassData, run_id: str, pipe: Connection) -> None:
     """Stores lines for as long as it is told, whenever it is told."""
-    storage = LmdbEventLogStorage(directory)
+    event_log = storage.rehydrate(as_type=EventLogStorage)
     event = line(run_id)
-    storage.store_event(event)
+    event_log.store_event(event)
     pipe.send(None)
     while seconds := pipe.recv():
         latencies = []
         before = resource.getrusage(resource.RUSAGE_SELF)
         began = now = time.perf_counter()
         while now - began < seconds:
-            storage.store_event(event)
+            event_log.store_event(event)
             after = time.perf_counter()
             latencies.append(after - now)
             now = after
@@ -75,17 +77,64 @@ def store_lines(directory: str, run_id: str, pipe: Connection) -> None:
         )
 
 
-def together(pipes: list[Connection], seconds: float) -> Spell:
-    """Has processes store lines at once."""
-    for pipe in pipes:
-        pipe.send(seconds)
-    spells = [pipe.recv() for pipe in pipes]
-    return Spell(
-        rate=sum(spell.rate for spell in spells),
-        latencies=sorted(latency for spell in spells for latency in spell.latencies),
-        user=sum(spell.user for spell in spells),
-        system=sum(spell.system for spell in spells),
-    )
+def on_lmdb(directory: Path) -> ConfigurableClassData:
+    """Our event log in a directory, as a dagster.yaml names it."""
+    config = yaml.safe_dump({"base_dir": str(directory)})
+    return ConfigurableClassData("dagster_lmdb", "LmdbEventLogStorage", config)
+
+
+class Writers:
+    """Processes that are ready to store lines, each of a run of its own.
+
+    Args:
+        storage: The event log.
+        number: How many processes.
+    """
+
+    def __init__(self, storage: ConfigurableClassData, number: int) -> None:
+        # One process imports Dagster, and the others are forked from it.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["benches.processes"])
+        self._pipes: list[Connection] = []
+        self._processes = []
+        for writer in range(number):
+            pipe, theirs = context.Pipe()
+            process = context.Process(
+                target=store_lines, args=(storage, f"run-{writer}", theirs), daemon=True
+            )
+            process.start()
+            theirs.close()  # so that a process that dies is noticed
+            self._pipes.append(pipe)
+            self._processes.append(process)
+        for pipe in self._pipes:
+            pipe.recv()
+
+    def store(self, writers: int, seconds: float) -> Spell:
+        """Has so many of them store at once.
+
+        Args:
+            writers: How many.
+            seconds: For how long.
+
+        Raises:
+            EOFError: If one of them has died.
+        """
+        for pipe in self._pipes[:writers]:
+            pipe.send(seconds)
+        spells = [pipe.recv() for pipe in self._pipes[:writers]]
+        return Spell(
+            rate=sum(spell.rate for spell in spells),
+            latencies=sorted(latency for spell in spells for latency in spell.latencies),
+            user=sum(spell.user for spell in spells),
+            system=sum(spell.system for spell in spells),
+        )
+
+    def close(self) -> None:
+        """Ends them."""
+        for pipe, process in zip(self._pipes, self._processes, strict=True):
+            with suppress(OSError):
+                pipe.send(None)
+            process.join()
 
 
 def row(name: str, spells: list[Spell]) -> str:
@@ -120,29 +169,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--directory", type=Path, help="where the store is made for the while")
     arguments = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
-        LmdbEventLogStorage(directory).dispose()
-        pipes, processes = [], []
-        for number in range(arguments.processes):
-            pipe, theirs = context.Pipe()
-            process = context.Process(
-                target=store_lines, args=(directory, f"run-{number}", theirs), daemon=True
-            )
-            process.start()
-            pipes.append(pipe)
-            processes.append(process)
-        for pipe in pipes:
-            pipe.recv()
+        writers = Writers(on_lmdb(Path(directory, "history")), arguments.processes)
         print(f"{arguments.processes} processes are ready", file=sys.stderr)
         one, all_of_them = [], []
         for _ in range(arguments.rounds):
-            one.append(together(pipes[:1], arguments.seconds))
-            all_of_them.append(together(pipes, arguments.seconds))
-        for pipe in pipes:
-            pipe.send(None)
-        for process in processes:
-            process.join()
+            one.append(writers.store(1, arguments.seconds))
+            all_of_them.append(writers.store(arguments.processes, arguments.seconds))
+        writers.close()
     ratios = [many.rate / single.rate for single, many in zip(one, all_of_them, strict=True)]
     print("| processes | store_event/s | median | 90 % | 99 % | longest | user + system |")
     print("| --- | --- | --- | --- | --- | --- | --- |")

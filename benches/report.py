@@ -109,6 +109,9 @@ def verdict(row: Row, goal: dict[str, Any], rows: dict[str, Row]) -> str | None:
         if other is None or OURS not in other.turns:
             return None
         growth = row.figure(OURS) / other.figure(OURS)
+        if "at_least" in goal:
+            met = growth >= goal["at_least"]
+            return f"{goal['at_least']:g} x the row before: {'yes' if met else '**no**'}, {times(growth)}"  # noqa: E501
         met = growth <= goal["at_most"]
         return f"at most {goal['at_most']:g} x the row before: {'yes' if met else '**no**'}, {times(growth)}"  # noqa: E501
     figure = row.figure(OURS)
