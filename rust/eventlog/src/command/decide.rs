@@ -305,7 +305,7 @@ fn standing_partitions(
     let mut standing = Vec::new();
     for name in partitions {
         let mut stands = state
-            .get(Table::AssetPartitions, &partition::latest(asset, name))?
+            .get(Table::AssetEvents, &partition::latest(asset, name))?
             .is_some();
         for number in &checks {
             let prefix = check::by_partition(*number, Some(name));

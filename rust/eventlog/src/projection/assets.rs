@@ -60,20 +60,20 @@ pub(super) fn fold_event(
     }
     for name in partitions {
         target.put(
-            Table::AssetPartitions,
+            Table::AssetEvents,
             &partition::events_of(asset.number, name, code).sequence(sequence),
             &[],
         )?;
         let key = partition::latest(asset.number, name);
         let mut latest = target
-            .row::<AssetPartition>(Table::AssetPartitions, &key)?
+            .row::<AssetPartition>(Table::AssetEvents, &key)?
             .unwrap_or_else(|| AssetPartition {
                 partition: name.to_owned(),
                 ..Default::default()
             });
         if let Some(place) = latest_of(&mut latest, event_type) {
             *place = sequence;
-            target.put_row(Table::AssetPartitions, &key, &latest)?;
+            target.put_row(Table::AssetEvents, &key, &latest)?;
         }
     }
     Ok(())
@@ -140,7 +140,7 @@ pub(super) fn remove_event(
     }
     for name in facet.partitions() {
         let key = partition::events_of(asset, name, code).sequence(sequence);
-        if target.delete(Table::AssetPartitions, key.bytes())? {
+        if target.delete(Table::AssetEvents, key.bytes())? {
             recompute_latest(target, asset, name, event_type)?;
         }
     }
@@ -155,11 +155,11 @@ fn recompute_latest(
     event_type: &str,
 ) -> Result<()> {
     let key = partition::latest(asset, name);
-    let Some(mut latest) = target.row::<AssetPartition>(Table::AssetPartitions, &key)? else {
+    let Some(mut latest) = target.row::<AssetPartition>(Table::AssetEvents, &key)? else {
         return Ok(());
     };
     let of_type = partition::events_of(asset, name, TypeCode::of(Some(event_type)));
-    let newest = target.last_key(Table::AssetPartitions, &of_type)?;
+    let newest = target.last_key(Table::AssetEvents, &of_type)?;
     if let Some(place) = latest_of(&mut latest, event_type) {
         *place = match newest {
             Some(key) => Sequence::from_key_end(&key)?,
@@ -171,10 +171,10 @@ fn recompute_latest(
         ..Default::default()
     };
     if latest == empty {
-        target.delete(Table::AssetPartitions, key.bytes())?;
+        target.delete(Table::AssetEvents, key.bytes())?;
         return Ok(());
     }
-    target.put_row(Table::AssetPartitions, &key, &latest)
+    target.put_row(Table::AssetEvents, &key, &latest)
 }
 
 /// Keys of `asset_events` that an event has beside the one with its row.

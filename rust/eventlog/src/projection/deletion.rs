@@ -215,9 +215,6 @@ fn remove_events(target: &mut Target<'_, '_>, asset: u64) -> Result<()> {
             target.delete(Table::AssetEvents, &key)?;
         }
     }
-    for key in target.keys(Table::AssetPartitions, &of_asset)? {
-        target.delete(Table::AssetPartitions, &key)?;
-    }
     Ok(())
 }
 
@@ -270,15 +267,12 @@ pub(super) fn wipe_partitions(
     let checks_of_asset = check_numbers(target, asset)?;
     for name in &wiped.partitions {
         let prefix = partition::events(asset, name);
-        for key in target.keys(Table::AssetPartitions, &prefix)? {
-            target.delete(Table::AssetPartitions, &key)?;
+        for key in target.keys(Table::AssetEvents, &prefix)? {
+            target.delete(Table::AssetEvents, &key)?;
             let code = TypeCode(key[prefix.bytes().len()]);
             hide_partition_of(target, asset, code, Sequence::from_key_end(&key)?)?;
         }
-        target.delete(
-            Table::AssetPartitions,
-            partition::latest(asset, name).bytes(),
-        )?;
+        target.delete(Table::AssetEvents, partition::latest(asset, name).bytes())?;
         for (_, number) in &checks_of_asset {
             for key in target.keys(Table::Checks, &check::by_partition(*number, Some(name)))? {
                 checks::remove(target, *number, Sequence::from_key_end(&key)?)?;

@@ -153,29 +153,36 @@ pub mod asset_event {
     pub const FRESHNESS: TypeCode = TypeCode(252);
     /// Events by tag: asset, this, tag key, tag value, sequence.
     pub const BY_TAG: TypeCode = TypeCode(251);
+    /// Latest events by partition: asset, this, partition.
+    pub const LATEST: TypeCode = TypeCode(250);
+    /// Events by partition: asset, this, partition, type, sequence.
+    pub const OF_PARTITION: TypeCode = TypeCode(249);
 }
 
-/// Keys of `asset_partitions`.
+/// Keys of `asset_events` by partition.
 pub mod partition {
-    use super::Key;
+    use super::{Key, asset_event};
     use crate::record::event_type::TypeCode;
 
-    /// All latest rows of an asset: asset, 0.
+    /// What `latest` begins with for all partitions of an asset.
     pub fn all(asset: u64) -> Key {
-        Key::new().number(asset).byte(0)
+        Key::new().number(asset).event_type(asset_event::LATEST)
     }
 
-    /// The latest events of a partition: asset, 0, partition.
+    /// The latest events of a partition.
     pub fn latest(asset: u64, partition: &str) -> Key {
         all(asset).text(partition)
     }
 
-    /// The events of a partition: asset, 1, partition (then type and sequence).
+    /// The events of a partition (then type and sequence).
     pub fn events(asset: u64, partition: &str) -> Key {
-        Key::new().number(asset).byte(1).text(partition)
+        let of_asset = Key::new().number(asset);
+        of_asset
+            .event_type(asset_event::OF_PARTITION)
+            .text(partition)
     }
 
-    /// The events of a partition of one type: asset, 1, partition, type (then sequence).
+    /// The events of a partition of one type (then sequence).
     pub fn events_of(asset: u64, partition: &str, code: TypeCode) -> Key {
         events(asset, partition).event_type(code)
     }

@@ -50,7 +50,7 @@ pub struct AssetEvent<Text = String> {
     pub tags: Vec<(Text, Text)>,
 }
 
-/// Latest row of `asset_partitions`; a sequence is 0 where no event of the kind stands.
+/// Row of `asset_events` for a partition; a sequence is 0 where no event of the kind stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AssetPartition<Text = String> {
     pub partition: Text,

@@ -10,8 +10,9 @@
 //! | status_changes | type, job name, sequence | timestamp |
 //! | assets | asset key | [`super::rows::Asset`] |
 //! | asset_events | asset, type, sequence | [`super::rows::AssetEvent`] |
-//! | asset_partitions | asset, 0, partition | [`super::rows::AssetPartition`] |
-//! | | asset, 1, partition, type, sequence | nothing |
+//! | | asset, 250, partition | [`super::rows::AssetPartition`] |
+//! | | asset, 249, partition, type, sequence | nothing |
+//! | | see [`super::key::asset_event`] | nothing |
 //! | check_names | asset, check name | check number |
 //! | checks | see [`super::key::check`] | [`super::rows::CheckExecution`] |
 //! | dynamic_partitions | definition, 0, key | sequence |
@@ -23,11 +24,12 @@
 //! | document_counts | space, name, value | name, value, documents with the term |
 //! | document_times | space, last id of a block, level | see [`super::times`] |
 //!
-//! A log or step event touches `run_events` and `type_events`; a materialization `asset_events` and
-//! `asset_partitions` as well.
+//! A log message touches `run_events`, a step event `type_events` as well, and a materialization
+//! `asset_events` too: all that is kept of an asset's events stands together, so that an event finds its
+//! rows on the same pages, or below the same branch.
 
 /// Version of the fold: of what rows a log gives. Rows of another version are refolded.
-pub const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 3;
 
 /// A table of the projections; its number is its place in a set's trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,7 +41,6 @@ pub enum Table {
     StatusChanges,
     Assets,
     AssetEvents,
-    AssetPartitions,
     CheckNames,
     Checks,
     DynamicPartitions,
@@ -54,7 +55,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of the set's trees.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 17] = [
         Self::Shapes,
         Self::Runs,
         Self::RunEvents,
@@ -62,7 +63,6 @@ impl Table {
         Self::StatusChanges,
         Self::Assets,
         Self::AssetEvents,
-        Self::AssetPartitions,
         Self::CheckNames,
         Self::Checks,
         Self::DynamicPartitions,
@@ -76,14 +76,13 @@ impl Table {
     ];
 
     /// Tables of the event log storage, which a wipe of it clears.
-    pub const OF_EVENTS: [Self; 12] = [
+    pub const OF_EVENTS: [Self; 11] = [
         Self::Runs,
         Self::RunEvents,
         Self::TypeEvents,
         Self::StatusChanges,
         Self::Assets,
         Self::AssetEvents,
-        Self::AssetPartitions,
         Self::CheckNames,
         Self::Checks,
         Self::DynamicPartitions,
@@ -106,7 +105,6 @@ pub const TABLES: &[&str] = &[
     "status_changes",
     "assets",
     "asset_events",
-    "asset_partitions",
     "check_names",
     "checks",
     "dynamic_partitions",

@@ -179,7 +179,7 @@ pub fn latest_planned(
         None => latest(reader, asset.number, code)?,
         Some(name) => {
             let prefix = partition::events_of(asset.number, name, code);
-            reader.last_sequence(Table::AssetPartitions, &prefix, Bounds::ALL)?
+            reader.last_sequence(Table::AssetEvents, &prefix, Bounds::ALL)?
         }
     };
     let Some(sequence) = sequence else {

@@ -200,7 +200,6 @@ pub fn typed_sequences(reader: &Reader<'_>, query: &TypedEvents) -> Result<Vec<S
         table = Table::AssetEvents;
         prefixes = vec![Key::new().number(asset.number).event_type(code)];
         if let Some(partitions) = query.partitions.as_ref().filter(|names| !names.is_empty()) {
-            table = Table::AssetPartitions;
             let of = |name: &String| partition::events_of(asset.number, name, code);
             prefixes = partitions.iter().map(of).collect();
         }
@@ -293,8 +292,9 @@ fn typed_matches(
 ) -> Result<bool> {
     if query.after_timestamp.is_some() || query.before_timestamp.is_some() {
         let timestamp = match table {
+            // Rows by partition hold nothing.
+            Table::AssetEvents if value.is_empty() => reader.event(sequence)?.timestamp,
             Table::AssetEvents => rows::read::<rows::AssetEvent>(value)?.timestamp,
-            Table::AssetPartitions => reader.event(sequence)?.timestamp,
             _ => timestamp_of(value),
         };
         if query

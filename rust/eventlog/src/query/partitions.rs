@@ -51,7 +51,7 @@ pub fn latest_by_partition(
             assets::latest_of(&mut row, event_type).and_then(|sequence| sequence.known())
         } else {
             let prefix = partition::events_of(asset.number, row.partition, code);
-            reader.last_sequence(Table::AssetPartitions, &prefix, bounds)?
+            reader.last_sequence(Table::AssetEvents, &prefix, bounds)?
         };
         if let Some(sequence) = newest {
             latest.push((row.partition.to_owned(), sequence));
@@ -62,13 +62,13 @@ pub fn latest_by_partition(
         Some(wanted) => {
             for name in wanted {
                 let key = partition::latest(asset.number, name);
-                if let Some(row) = reader.get(Table::AssetPartitions, &key)? {
+                if let Some(row) = reader.get(Table::AssetEvents, &key)? {
                     take(rows::read(row)?)?;
                 }
             }
         }
         None => {
-            for row in reader.prefix(Table::AssetPartitions, &partition::all(asset.number))? {
+            for row in reader.prefix(Table::AssetEvents, &partition::all(asset.number))? {
                 take(rows::read(row?.1)?)?;
             }
         }
@@ -91,7 +91,7 @@ fn standing_partitions(
         .unwrap_or_default()
     {
         let key = partition::events_of(asset, name, code).sequence(sequence);
-        if reader.get(Table::AssetPartitions, &key)?.is_some() {
+        if reader.get(Table::AssetEvents, &key)?.is_some() {
             standing.push(name.to_owned());
         }
     }
@@ -242,7 +242,7 @@ fn version_up_to(
     for event_type in [names::MATERIALIZATION, names::OBSERVATION] {
         let code = TypeCode::of(Some(event_type));
         let prefix = partition::events_of(asset, name, code);
-        for row in reader.sequences(Table::AssetPartitions, &prefix, bounds, false)? {
+        for row in reader.sequences(Table::AssetEvents, &prefix, bounds, false)? {
             let sequence = Sequence::from_key_end(row?.0)?;
             if newest.as_ref().is_some_and(|(other, _)| *other > sequence) {
                 break;

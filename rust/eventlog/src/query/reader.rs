@@ -104,11 +104,9 @@ impl<'t> Reader<'t> {
                 .range_backward(tree, lower.bytes(), upper.bytes())?
         };
         let hidden = match table {
-            Table::TypeEvents
-            | Table::StatusChanges
-            | Table::AssetEvents
-            | Table::AssetPartitions
-            | Table::Checks => self.hidden()?,
+            Table::TypeEvents | Table::StatusChanges | Table::AssetEvents | Table::Checks => {
+                self.hidden()?
+            }
             // Of no event, or found by the number of the run, which its deletion takes away.
             _ => Hidden::default(),
         };

@@ -404,7 +404,13 @@ impl<'a> Record<'a> {
 
     /// The record's MessagePack: its kind, then its fields as an array.
     pub fn encode(&self) -> Vec<u8> {
-        let mut payload = vec![self.kind() as u8];
+        // Facets are short; a body is written where it is known how long.
+        let body = match self {
+            Self::Event(event) => event.body.len(),
+            _ => 0,
+        };
+        let mut payload = Vec::with_capacity(256 + body);
+        payload.push(self.kind() as u8);
         let encoded = match self {
             Self::Husk(fields) => rmp_serde::encode::write(&mut payload, fields),
             Self::ShapeDefined(fields) => rmp_serde::encode::write(&mut payload, fields),
