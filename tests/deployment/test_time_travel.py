@@ -15,6 +15,19 @@ from deployment.deployment import LOCATION, Deployment
 from deployment.pages import fresh_page, keep
 from deployment.past import Past
 
+PAGES = [
+    "/overview/activity/timeline",
+    "/runs",
+    "/overview/backfills",
+    "/assets/letters?view=partitions",
+    "/assets/derived?view=automation",
+    f"/locations/{LOCATION}/jobs/poem/playground",
+    f"/locations/{LOCATION}/schedules/every_minute",
+    f"/locations/{LOCATION}/sensors/automation",
+    "/deployment/daemons",
+    "/deployment/concurrency",
+]
+
 
 class Moment(NamedTuple):
     """What was the case at a record: the run had said one verse, and ``ledger`` was not there."""
@@ -109,6 +122,17 @@ def test_the_ui_shows_the_instance_as_it_was(
     assert deployment.run(moment.run_id)["status"] == "SUCCESS"
     assert len(deployment.asset("ledger")["assetMaterializations"]) == 1
     assert deployment.cursor("counting") != moment.cursor
+
+
+@pytest.mark.parametrize("past", ["as_of"], indirect=True)
+def test_no_page_writes(past: Past, moment: Moment, browser: Browser) -> None:
+    for path in PAGES:
+        with fresh_page(browser, past.url) as page:
+            page.goto(path)
+            expect(page.get_by_text("Hide navigation")).to_be_visible()
+            page.wait_for_timeout(2000)  # for what it asks once it stands
+            assert page.get_by_text("as of record").count() == 0
+    assert "ReadOnlyInstanceError" not in past.log("webserver")
 
 
 @pytest.mark.parametrize("past", ["as_of"], indirect=True)

@@ -3,6 +3,7 @@
 import fcntl
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
@@ -17,6 +18,7 @@ from dagster._core.test_utils import instance_for_test
 
 from dagster_lmdb import LmdbEventLogStorage
 from dagster_lmdb._core import EventLog
+from dagster_lmdb.as_of import view
 from dagster_lmdb.as_of.cache import Cache, Lease
 from dagster_lmdb.errors import DamagedRecordError, DiskFullError, ForkCacheError
 from python.entries import log_line, run, whole_block
@@ -387,8 +389,7 @@ def test_a_fork_of_a_history_that_a_power_cut_took_back_is_made_anew(
     assert head_of(present) == head + 1
     with instance_as_of(store, head + 1) as past:
         assert past.has_run(one.run_id)
-    for each in (present.event_log_storage, present.run_storage, present.schedule_storage):
-        each.dispose()
+    close(present)
     for name in ("data.mdb", "journal"):
         (store / "history" / name).write_bytes((store / f"{name} then").read_bytes())
     present.add_run(other)
@@ -432,6 +433,72 @@ def test_it_waits_for_a_compaction_to_end(
         looking.join(60)
         assert not looking.is_alive()
         assert len(past.get_runs()) == 1
+
+
+# A store on a read-only file system
+
+
+def files_of(store: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (store / "history").iterdir()}
+
+
+@pytest.fixture
+def read_only(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store's file system says so of itself; what is written to is seen by looking."""
+
+    def is_read_only(directory: Path) -> bool:
+        return directory == store / "history"
+
+    monkeypatch.setattr(view, "is_read_only", is_read_only)
+
+
+@pytest.mark.usefixtures("read_only")
+def test_a_store_that_cannot_be_written_to_is_copied_once_and_left_as_it_is(
+    present: DagsterInstance, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache of the user"))
+    run_id = begin(present)
+    at, then = head_of(present), state_of(present)
+    go_on(present, run_id)
+    now = head_of(present)
+    close(present)
+    before = files_of(store)
+    for moment in (at, now, at):
+        with instance_as_of(store, moment) as past:
+            assert head_of(past) == moment
+            assert (state_of(past) == then) == (moment == at)
+    assert files_of(store) == before
+    kept = names(tmp_path / "cache of the user" / "dagster-lmdb")
+    assert len(kept) == 3
+    assert len([name for name in kept if name.startswith("copy-")]) == 1
+
+
+@pytest.mark.usefixtures("read_only")
+def test_what_is_written_to_meanwhile_from_elsewhere_is_refused(
+    present: DagsterInstance, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(present)
+    close(present)
+    copy = shutil.copyfile
+
+    def written_to_meanwhile(source: Path, destination: Path) -> None:
+        copy(source, destination)
+        os.utime(source)
+
+    monkeypatch.setattr(shutil, "copyfile", written_to_meanwhile)
+    cache = tmp_path / "cache"
+    with (
+        instance_as_of(store, 3, as_of_cache_dir=str(cache)) as past,
+        pytest.raises(ForkCacheError, match="written to from elsewhere"),
+    ):
+        past.get_runs()
+    assert names(cache) == set()
+
+
+def close(instance: DagsterInstance) -> None:
+    assert instance.schedule_storage is not None
+    for storage in (instance.event_log_storage, instance.run_storage, instance.schedule_storage):
+        storage.dispose()
 
 
 def test_a_lease_may_be_released_twice(directory: Path) -> None:

@@ -1,5 +1,6 @@
 """Dagster's own command line on an instance with all of its storages on one store."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from dagster._core.storage.partition_status_cache import (
 from dagster._core.test_utils import instance_for_test
 
 from dagster_lmdb import LmdbEventLogStorage, LmdbRunStorage
+from dagster_lmdb.errors import ReadOnlyInstanceError
 from python.entries import job_origin, materialization, run, status_event, whole_block
 from python.test_schedules import sensor, tick
 
@@ -304,3 +306,50 @@ class TestDebug:
         assert result.exit_code == 2
         assert failed in result.output
         assert not (tmp_path / "none.gz").exists()
+
+
+class TestAsOf:
+    """The command line on an instance as of a moment."""
+
+    @pytest.fixture
+    def run_id(self, tmp_path: Path) -> Iterator[str]:
+        """A run that is in progress there, and has been deleted since."""
+        with instance_for_test(whole_block(tmp_path), temp_dir=str(tmp_path)) as present:
+            run_id = present.add_run(run(remote_job_origin=job_origin())).run_id
+            present.handle_new_event(status_event(run_id, DagsterEventType.RUN_START))
+            present.event_log_storage.store_event(materialization(run_id, "an_asset"))
+            at = present.event_log_storage._log.head()
+            present.delete_run(run_id)
+        block = whole_block(tmp_path)
+        block["storage"]["custom"]["config"]["as_of"] = at
+        with instance_for_test(block):
+            yield run_id
+
+    def test_reads_and_has_nothing_to_migrate(self, run_id: str) -> None:
+        assert "run_storage: LmdbRunStorage" in said(instance_cli, "info")
+        for command in ("migrate", "reindex"):
+            said(instance_cli, command)
+        assert f"Run: {run_id}" in said(run_cli, "list")
+
+    @pytest.mark.parametrize(
+        ("group", "arguments"),
+        [
+            (run_cli, ["delete", "--force"]),
+            (run_cli, ["wipe", "--force"]),
+            (asset_cli, ["wipe", "an_asset", "--noprompt"]),
+            (instance_cli, ["concurrency", "set", "pool", "3"]),
+        ],
+        ids=lambda each: " ".join(each) if isinstance(each, list) else each.name,
+    )
+    def test_is_refused_what_it_would_change(
+        self, group: click.Group, arguments: list[str], run_id: str
+    ) -> None:
+        if arguments[0] == "delete":
+            arguments = ["delete", run_id, *arguments[1:]]
+        done = call(group, *arguments, say="DELETE")
+        assert done.exit_code != 0
+        error = done.exception
+        while error is not None and not isinstance(error, ReadOnlyInstanceError):
+            error = error.__cause__ or error.__context__
+        assert isinstance(error, ReadOnlyInstanceError), done.output
+        assert f"Run: {run_id}" in said(run_cli, "list")

@@ -121,7 +121,7 @@ class Cache(Generic[T]):
     @contextmanager
     def _building(self, entry: Path) -> Iterator[None]:
         path = entry.with_name(entry.name + _BUILDING)
-        lock = _locked(path, fcntl.LOCK_EX, create=True, waits_for="another process makes it")
+        lock = _locked(path, fcntl.LOCK_EX, create=True, waits_for="it is being made")
         assert lock is not None
         try:
             yield
@@ -265,7 +265,7 @@ def _locked(path: Path, how: int, *, create: bool, waits_for: str = "") -> Binar
                 if how & fcntl.LOCK_NB or error.errno not in (errno.EAGAIN, errno.EACCES):
                     raise
                 if waits_for:
-                    _LOG.warning("Waiting for %s: %s.", path.with_suffix(""), waits_for)
+                    _LOG.warning("Waiting for %s, since %s.", path.with_suffix(""), waits_for)
                 fcntl.flock(file, how)
             if _is_at(file, path):
                 return file

@@ -20,8 +20,6 @@ from dagster_lmdb.as_of.view import AsOf, Opening
 
 #: Bytes that the forks of a cache may take on disk together.
 CACHE_SIZE = 10 << 30
-#: Name of the cache in the store's directory, where no other is given.
-CACHE = "as_of"
 
 _CACHE_SIZE = within(0, 1 << 62, "bytes")
 
@@ -74,7 +72,7 @@ FIELDS = {
     "as_of_cache_dir": Field(
         CheckedStringSource(directory_path),
         is_required=False,
-        description=f"Where forks for as_of are kept; {CACHE} in base_dir if not given.",
+        description="Where forks for as_of are kept; as_of in base_dir if not given.",
     ),
     "as_of_cache_size": Field(
         CheckedIntSource(_CACHE_SIZE),
@@ -104,5 +102,5 @@ def as_of_from(base_dir: str, options: AsOfOptions, opening: Opening) -> AsOf | 
     check_param(size, "as_of_cache_size", _CACHE_SIZE)
     if as_of is None:
         return None
-    directory = os.path.join(base_dir, CACHE) if cache_dir is None else os.path.abspath(cache_dir)
+    directory = None if cache_dir is None else os.path.abspath(cache_dir)
     return AsOf(base_dir, str(as_of), directory, size, opening)

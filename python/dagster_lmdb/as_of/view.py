@@ -6,8 +6,10 @@ storages hold in the place of an ``EventLog``.
 """
 
 import logging
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypedDict
@@ -25,6 +27,7 @@ from dagster_lmdb._core import (
 from dagster_lmdb._moments import OUTSIDE, moment_of, what_is_missing
 from dagster_lmdb.as_of.cache import Cache, Lease
 from dagster_lmdb.as_of.errors import ReadOnlyInstanceError
+from dagster_lmdb.as_of.source import copy_store, is_read_only, state_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,7 +53,8 @@ class AsOf:
     Args:
         base_dir (str): The store's directory.
         moment (str): The moment, as ``dagster-lmdb fork --at`` takes it.
-        cache_dir (str): Where forks are kept.
+        cache_dir (Optional[str]): Where forks are kept; None for a folder in the store's directory,
+            or of the user's cache where that is on a read-only file system.
         cache_size (int): The most bytes that they take on disk.
         opening (Opening): How the store is opened.
 
@@ -59,12 +63,12 @@ class AsOf:
     """
 
     def __init__(
-        self, base_dir: str, moment: str, cache_dir: str, cache_size: int, opening: Opening
+        self, base_dir: str, moment: str, cache_dir: str | None, cache_size: int, opening: Opening
     ) -> None:
         self.base_dir = base_dir
         self.text = moment
         self._moment = moment_of(moment)
-        self._cache_dir = Path(cache_dir)
+        self._cache_dir = _cache_of(Path(base_dir)) if cache_dir is None else Path(cache_dir)
         self._cache_size = cache_size
         self._opening = opening
 
@@ -86,8 +90,7 @@ class AsOf:
 
     def lease(self) -> Lease[EventLog]:
         """Opens the fork, which stays in the cache until it is released."""
-        source = EventLog(self.base_dir, create=False, read_only=True, **self._opening)
-        try:
+        with self._source() as source:
             sequence = self._sequence_in(source)
             cache = Cache(
                 self._cache_dir,
@@ -98,10 +101,24 @@ class AsOf:
                 f"{source.store_id}-{sequence}-{FORMAT_VERSION}.{FOLD_VERSION}",
                 lambda path: self._make_fork(path, source, sequence),
             )
-        finally:
-            source.close()
         self._tell(lease.content, sequence)
         return lease
+
+    @contextmanager
+    def _source(self) -> Iterator[EventLog]:
+        """The store, or a copy of it where its own directory cannot be written to."""
+        directory = Path(self.base_dir)
+        with ExitStack() as stack:
+            if is_read_only(directory):
+                copies: Cache[Path] = Cache(self._cache_dir, self._cache_size, lambda path: path)
+                copied = copies.lease(
+                    state_of(directory), lambda path: copy_store(Path(self.base_dir), path)
+                )
+                stack.callback(copied.release)
+                directory = copied.content
+            source = EventLog(directory, create=False, read_only=True, **self._opening)
+            stack.callback(source.close)
+            yield source
 
     def refusal(self) -> ReadOnlyInstanceError:
         """What a write raises."""
@@ -224,6 +241,13 @@ class AsOfLog:
         if lease is None:
             lease = self._lease = self._as_of.lease()
         return lease
+
+
+def _cache_of(base_dir: Path) -> Path:
+    """Where forks are kept if nothing else is said."""
+    if not is_read_only(base_dir):
+        return base_dir / "as_of"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dagster-lmdb"
 
 
 def _is_of(source: EventLog, sequence: int, checksum: int) -> bool:
