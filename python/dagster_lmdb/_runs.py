@@ -33,7 +33,6 @@ from dagster._core.storage.tags import (
     REPOSITORY_LABEL_TAG,
     ROOT_RUN_ID_TAG,
 )
-from dagster._record import copy
 from dagster._time import datetime_from_timestamp
 
 from dagster_lmdb._arguments import opt_seconds, row_limit
@@ -290,6 +289,9 @@ class QueriesRuns(ReadsRuns):
         return partitions
 
 
+_STATUS, _TAGS = (DagsterRun._fields.index(name) for name in ("status", "tags"))  # type: ignore[attr-defined]
+
+
 def run_from(document: Document) -> DagsterRun:
     """The run as it is now."""
     run: DagsterRun = check.inst_param(document.value, "run", DagsterRun)
@@ -298,7 +300,10 @@ def run_from(document: Document) -> DagsterRun:
     status, _, _, _, tags = document.run
     # In the order of their keys, as the tags of a body that is read back.
     tags = dict(sorted({**run.tags, **tags}.items()))
-    now: DagsterRun = copy(run, status=DagsterRunStatus(status), tags=tags)
+    # As a named tuple replaces fields: the constructor would check all others again.
+    fields = list(run)
+    fields[_STATUS], fields[_TAGS] = DagsterRunStatus(status), tags
+    now: DagsterRun = DagsterRun._make(fields)  # type: ignore[attr-defined]
     return now
 
 

@@ -4,12 +4,21 @@ import inspect
 
 import dagster
 import pytest
-from dagster import AssetKey, AssetMaterialization, DagsterEventType, MetadataValue
+from dagster import (
+    AssetCheckKey,
+    AssetKey,
+    AssetMaterialization,
+    DagsterEventType,
+    DagsterRun,
+    DagsterRunStatus,
+    MetadataValue,
+)
 from dagster._core.definitions import metadata as metadata_module
 from dagster._core.definitions.events import AssetMaterializationSerializer
 from dagster._core.definitions.metadata import MetadataEntry, MetadataFieldSerializer
 from dagster._core.definitions.metadata.metadata_value import JsonDataFieldSerializer
 from dagster._core.events import DagsterEvent, DagsterEventSerializer, _handle_back_compat
+from dagster._core.storage.dagster_run import DagsterRunSerializer
 from dagster._utils import tags as tags_module
 from dagster_shared.serdes import deserialize_value
 from dagster_shared.utils.warnings import normalize_renamed_param
@@ -28,6 +37,7 @@ KNOWN = [
     DagsterEventSerializer.before_unpack,
     _handle_back_compat,
     AssetMaterializationSerializer.before_unpack,
+    DagsterRunSerializer.before_unpack,
     tags_module.normalize_tags,
     tags_module.is_valid_tag_key,
     tags_module.is_valid_strict_tag_value,
@@ -38,6 +48,7 @@ KNOWN = [
             "AssetMaterialization",
             "AssetObservation",
             "DagsterEvent",
+            "DagsterRun",
             "EventLogEntry",
             "NodeHandle",
             "PathMetadataValue",
@@ -122,6 +133,57 @@ def test_handles_and_keys_that_an_event_fills_in():
                     "step_key": step_key,
                 }
                 check_like_dagster(with_fields(event, **given), table)
+
+
+def test_runs_are_built_natively():
+    table = ShapeTable()
+    origin = CLASSES["RemoteJobOrigin"](
+        CLASSES["RemoteRepositoryOrigin"](
+            CLASSES["RegisteredCodeLocationOrigin"]("here"), "a_repository"
+        ),
+        "readings",
+    )
+    runs = [
+        DagsterRun("readings", "a_run", run_config={"ops": {"a": 1}}, tags={"team": "rivers"}),
+        DagsterRun("readings", status=DagsterRunStatus.QUEUED, remote_job_origin=origin),
+        DagsterRun("readings", root_run_id="a_run", parent_run_id="a_run"),
+        DagsterRun(
+            "readings",
+            asset_selection={AssetKey("a"), AssetKey("b")},
+            asset_check_selection=frozenset({AssetCheckKey(AssetKey("a"), "c")}),
+            op_selection=["*a"],
+            resolved_op_selection={"a", "b"},
+            step_keys_to_execute=["a"],
+            has_repository_load_data=True,
+        ),
+    ]
+    check_like_dagster(runs, table)
+    native = {shape["name"]: shape["native"] for shape in table.shapes()}
+    assert native["PipelineRun"]
+
+
+def test_runs_that_their_constructor_refuses():
+    table = ShapeTable()
+    run = DagsterRun("readings", "a_run")
+    check_like_dagster(run, table)
+    refused = [
+        {"status": DagsterRunStatus.QUEUED},
+        {"root_run_id": "a_run"},
+        {"parent_run_id": "a_run"},
+        {"run_config": {1: 2}},
+        {"tags": {"team": 1}},
+        {"tags": None},
+        {"asset_selection": {"a"}},
+        {"resolved_op_selection": ["a"]},
+        {"op_selection": [1]},
+        {"status": "SUCCESS"},
+        {"has_repository_load_data": None},
+        {"partitions_subset": "a"},
+        {"remote_job_origin": "a"},
+    ]
+    for fields in refused:
+        changed = tuple.__new__(DagsterRun, (run._asdict() | fields).values())
+        check_like_dagster(changed, table)
 
 
 def test_data_that_an_event_type_asks_for():

@@ -14,7 +14,7 @@ use pyo3::prelude::{Bound, Py, PyAny, PyAnyMethods, PyResult, Python};
 use pyo3::types::{PyDict, PyDictMethods, PyString, PyTuple, PyType, PyTypeMethods};
 
 use super::dagster::Dagster;
-use super::known::{Known, is_current_event_type, module_has, recognise};
+use super::known::{Known, OLD_RUN_FIELDS, is_current_event_type, module_has, recognise};
 use super::plan::{class_of, is_overridden};
 use super::recipe::Recipe;
 use super::registry::Codec;
@@ -302,6 +302,13 @@ fn idle_hook(
                 })
         }
         Some(Known::MaterializationBeforeUnpack) => field("asset_key").map(Idle::Given),
+        Some(Known::RunBeforeUnpack) => {
+            let mut names = shape.fields.clone();
+            let constants = constants(serializer.py(), shape)?;
+            names.extend(constants.into_iter().map(|(name, _)| name));
+            let is_old = |name: &String| OLD_RUN_FIELDS.contains(&name.as_str());
+            (!names.iter().any(is_old)).then_some(Idle::Always)
+        }
         _ => None,
     })
 }

@@ -9,9 +9,12 @@ use pyo3::prelude::{Bound, PyAny, PyAnyMethods, PyResult};
 
 use super::known::source_fingerprint;
 
+/// The source of `DagsterRun.__new__`.
+pub(super) const DAGSTER_RUN: u64 = 0x089d_563e_837e_abfc;
+
 /// A constructor that is known by its source.
 pub(super) struct Known {
-    source: u64,
+    pub source: u64,
     /// Functions of its module that it calls, with their sources.
     calls: &'static [(&'static str, u64)],
     /// Tuple field, parameter, what is asked of it.
@@ -40,6 +43,8 @@ pub(super) enum Ask {
     Annotated,
     /// The same; None becomes a new dict.
     AnnotatedOrDict,
+    /// None alone.
+    OnlyNone,
 }
 
 const NORMALIZE_METADATA: (&str, u64) = ("normalize_metadata", 0xce60_73e1_5b52_3e77);
@@ -204,6 +209,32 @@ const KNOWN: &[Known] = &[
         source: 0xebf4_01a4_b030_5d18,
         calls: &[],
         slots: &[("fspath", "path", Ask::Str)],
+    },
+    Known {
+        // DagsterRun
+        source: DAGSTER_RUN,
+        calls: &[],
+        slots: &[
+            ("job_name", "job_name", Ask::Annotated),
+            ("run_id", "run_id", Ask::Annotated),
+            ("run_config", "run_config", Ask::Annotated),
+            ("asset_selection", "asset_selection", Ask::Annotated),
+            ("asset_check_selection", "asset_check_selection", Ask::Annotated),
+            ("op_selection", "op_selection", Ask::Annotated),
+            ("resolved_op_selection", "resolved_op_selection", Ask::Annotated),
+            ("step_keys_to_execute", "step_keys_to_execute", Ask::Annotated),
+            ("status", "status", Ask::Annotated),
+            ("tags", "tags", Ask::Annotated),
+            ("root_run_id", "root_run_id", Ask::Annotated),
+            ("parent_run_id", "parent_run_id", Ask::Annotated),
+            ("job_snapshot_id", "job_snapshot_id", Ask::Annotated),
+            ("execution_plan_snapshot_id", "execution_plan_snapshot_id", Ask::Annotated),
+            ("remote_job_origin", "remote_job_origin", Ask::Annotated),
+            ("job_code_origin", "job_code_origin", Ask::Annotated),
+            ("has_repository_load_data", "has_repository_load_data", Ask::Annotated),
+            ("run_op_concurrency", "run_op_concurrency", Ask::Annotated),
+            ("partitions_subset", "partitions_subset", Ask::OnlyNone),
+        ],
     },
     Known {
         // TableColumn

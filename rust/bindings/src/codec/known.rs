@@ -25,6 +25,8 @@ pub(super) enum Known {
     EventBackCompat,
     /// `AssetMaterializationSerializer.before_unpack`: nothing, unless there is no asset key.
     MaterializationBeforeUnpack,
+    /// `DagsterRunSerializer.before_unpack`: nothing, unless there is one of [`OLD_RUN_FIELDS`].
+    RunBeforeUnpack,
     /// `MetadataEntry`: keeps label, description and a value that is a `MetadataValue`.
     MetadataEntryClass,
     /// `normalize_metadata_value`, which the former calls: a `MetadataValue` is kept.
@@ -47,12 +49,21 @@ const SOURCES: &[(Known, u64)] = &[
     (Known::EventBeforeUnpack, 0x7f08c92e52d09109),
     (Known::EventBackCompat, 0x2dc3f6eec4aaf7bc),
     (Known::MaterializationBeforeUnpack, 0x6f593f451301d767),
+    (Known::RunBeforeUnpack, 0x8ba1dd3cf90d966f),
     (Known::MetadataEntryClass, 0xb5fb744cad3e3293),
     (Known::NormalizeMetadataValue, 0x6fac5cd102dd0588),
     (Known::NormalizeRenamedParam, 0x09e44656ac7f8f22),
     (Known::NormalizeTags, 0x4885f83abfd20396),
     (Known::IsValidTagKey, 0xb2b6336d376d54a9),
     (Known::IsValidStrictTagValue, 0x3ff636fc1904ccef),
+];
+
+/// What runs of older versions have, and `DagsterRunSerializer.before_unpack` rewrites.
+pub(super) const OLD_RUN_FIELDS: [&str; 4] = [
+    "environment_dict",
+    "previous_run_id",
+    "selector",
+    "solid_subset",
 ];
 
 /// The event types that `_handle_back_compat` rewrites.

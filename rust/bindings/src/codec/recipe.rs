@@ -9,12 +9,12 @@ use std::collections::HashMap;
 
 use pyo3::prelude::{Bound, Py, PyAny, PyAnyMethods, PyResult, Python};
 use pyo3::types::{
-    PyBool, PyDict, PyDictMethods, PyFloat, PyInt, PyList, PyListMethods, PyString,
-    PyStringMethods, PyTuple, PyType, PyTypeMethods,
+    PyBool, PyDict, PyDictMethods, PyFloat, PyFrozenSet, PyInt, PyList, PyListMethods, PySet,
+    PyString, PyStringMethods, PyTuple, PyType, PyTypeMethods,
 };
 
 use super::call::new_tuple;
-use super::constructors::{Ask, EVENT_DATA, known};
+use super::constructors::{Ask, DAGSTER_RUN, EVENT_DATA, known};
 use super::dagster::Dagster;
 use super::known::{Known, recognise};
 
@@ -38,8 +38,14 @@ enum Check {
     Strings,
     /// A list whose items all pass.
     ListOf(Box<Check>),
+    /// A set or frozen set whose items all pass.
+    SetOf(Box<Check>),
     /// A dict of strings by strings.
     StringDict,
+    /// A dict by strings.
+    ByStrings,
+    /// Nothing; only None will do, if that is optional.
+    Nothing,
 }
 
 /// Which tags `validate_asset_event_tags` lets pass, or a part of them.
@@ -64,10 +70,62 @@ struct Slot {
 /// How to build objects of one class without its constructor.
 pub(super) struct Recipe {
     slots: Vec<Slot>,
-    event: Option<EventRule>,
+    rule: Option<Rule>,
     /// Whether the class keeps nothing beside its fields, which are there before it. Such an object is
     /// in no cycle, and Python's collector need not look at it, of which a page has many.
     acyclic: bool,
+}
+
+/// What a constructor asks of several of its arguments together.
+enum Rule {
+    Event(EventRule),
+    Run(RunRule),
+}
+
+impl Rule {
+    /// Whether the values are such as the constructor keeps.
+    fn holds(&self, values: &[Bound<'_, PyAny>]) -> bool {
+        let given = |field: usize| !values[field].is_none();
+        match self {
+            Self::Event(rule) => {
+                (given(rule.step_handle) || !given(rule.node_handle))
+                    && (given(rule.step_key) || !given(rule.step_handle))
+            }
+            Self::Run(rule) => {
+                given(rule.root) == given(rule.parent)
+                    && (given(rule.origin) || !values[rule.status].is(&rule.queued))
+            }
+        }
+    }
+}
+
+/// `DagsterRun` has both a root and a parent or none, and an origin where it is queued.
+struct RunRule {
+    root: usize,
+    parent: usize,
+    status: usize,
+    origin: usize,
+    queued: Py<PyAny>,
+}
+
+impl RunRule {
+    fn of(
+        globals: &Bound<'_, PyAny>,
+        number: impl Fn(&str) -> Option<usize>,
+    ) -> PyResult<Option<Self>> {
+        let statuses = globals.get_item("DagsterRunStatus")?;
+        let queued = statuses.getattr("QUEUED")?.unbind();
+        let rule = || {
+            Some(Self {
+                root: number("root_run_id")?,
+                parent: number("parent_run_id")?,
+                status: number("status")?,
+                origin: number("remote_job_origin")?,
+                queued,
+            })
+        };
+        Ok(rule())
+    }
 }
 
 /// `DagsterEvent` fills in a step handle and a step key that are not given.
@@ -120,7 +178,7 @@ impl Recipe {
             let acyclic = keeps_no_caches(class)?;
             return Ok(slots.map(|slots| Self {
                 slots,
-                event: None,
+                rule: None,
                 acyclic,
             }));
         }
@@ -132,14 +190,20 @@ impl Recipe {
         }
         let globals = new.getattr("__globals__")?;
         let mut slots = Vec::with_capacity(fields.len());
-        let mut event = None;
+        let mut rule = None;
+        if known.source == DAGSTER_RUN {
+            rule = RunRule::of(&globals, number)?.map(Rule::Run);
+            if rule.is_none() {
+                return Ok(None);
+            }
+        }
         for (_, parameter, ask) in known.slots {
             let Some(field) = number(parameter) else {
                 return Ok(None);
             };
             if matches!(ask, Ask::EventData) {
-                event = EventRule::of(number);
-                if event.is_none() {
+                rule = EventRule::of(number).map(Rule::Event);
+                if rule.is_none() {
                     return Ok(None);
                 }
             }
@@ -162,7 +226,7 @@ impl Recipe {
         }
         Ok(Some(Self {
             slots,
-            event,
+            rule,
             acyclic: keeps_no_caches(class)?,
         }))
     }
@@ -184,16 +248,13 @@ impl Recipe {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = class.py();
         let dagster = Dagster::get(py)?;
-        let mut event_type = None;
-        if let Some(rule) = &self.event {
-            let given = |field: usize| !values[field].is_none();
-            if given(rule.node_handle) && !given(rule.step_handle)
-                || given(rule.step_handle) && !given(rule.step_key)
-            {
-                return Ok(None);
-            }
-            event_type = Some(&values[rule.event_type]);
+        if self.rule.as_ref().is_some_and(|rule| !rule.holds(values)) {
+            return Ok(None);
         }
+        let event_type = match &self.rule {
+            Some(Rule::Event(rule)) => Some(&values[rule.event_type]),
+            _ => None,
+        };
         let mut kept = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
             let value = &values[slot.field];
@@ -241,6 +302,7 @@ impl Ask {
             Self::Tags => (false, Check::Tags(TagRule::of_dagster(globals.py())?)),
             Self::OptTags => (true, Check::Tags(TagRule::of_dagster(globals.py())?)),
             Self::Strings => (false, Check::Strings),
+            Self::OnlyNone => (true, Check::Nothing),
             // Asked by the class's own annotations.
             Self::Annotated | Self::AnnotatedOrDict => (false, Check::Anything),
             Self::EventData => {
@@ -307,6 +369,26 @@ impl Check {
                 }
                 Err(_) => false,
             },
+            Self::SetOf(check) => {
+                if !value.is_exact_instance_of::<PySet>()
+                    && !value.is_exact_instance_of::<PyFrozenSet>()
+                {
+                    return Ok(false);
+                }
+                for item in value.try_iter()? {
+                    if !check.passes(dagster, &item?, None)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
+            Self::ByStrings => match value.cast_exact::<PyDict>() {
+                Ok(dict) => dict
+                    .iter()
+                    .all(|(key, _)| key.is_exact_instance_of::<PyString>()),
+                Err(_) => false,
+            },
+            Self::Nothing => false,
             Self::StringDict => match value.cast_exact::<PyDict>() {
                 Ok(dict) => dict.iter().all(|(key, value)| {
                     key.is_exact_instance_of::<PyString>()
@@ -518,23 +600,37 @@ fn annotated(annotation: &Bound<'_, PyAny>) -> PyResult<Option<(bool, Check)>> {
         Ok(typing.call_method1("get_origin", (argument,))?.is_none())
     };
     if let [item] = arguments.as_slice()
-        && origin.is(&collections.getattr("Sequence")?)
         && is_plain(item)?
+        && let Some(item) = scalar(item).map(Box::new)
     {
-        return Ok(scalar(item).map(|check| (false, Check::ListOf(Box::new(check)))));
+        return Ok(if origin.is(&collections.getattr("Sequence")?) {
+            Some((false, Check::ListOf(item)))
+        } else if origin.is(&collections.getattr("Set")?) {
+            Some((false, Check::SetOf(item)))
+        } else {
+            None
+        });
     }
     if let [key, value] = arguments.as_slice()
         && origin.is(&collections.getattr("Mapping")?)
     {
         let string = py.get_type::<PyString>();
-        return Ok((key.is(&string) && value.is(&string)).then_some((false, Check::StringDict)));
+        if !key.is(&string) {
+            return Ok(None);
+        }
+        return Ok(if value.is(&string) {
+            Some((false, Check::StringDict))
+        } else if value.is(py.get_type::<PyAny>()) {
+            Some((false, Check::ByStrings))
+        } else {
+            None
+        });
     }
     if let [inner, none] = arguments.as_slice()
         && is_union
         && none.is(py.None().bind(py).get_type())
-        && typing.call_method1("get_origin", (inner,))?.is_none()
     {
-        return Ok(scalar(inner).map(|check| (true, check)));
+        return Ok(annotated(inner)?.map(|(_, check)| (true, check)));
     }
     Ok(None)
 }
