@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import wraps
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -210,24 +210,25 @@ class AsOfLog:
         return self._opened().content.store_id
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        @wraps(getattr(EventLog, name))
-        def call(*arguments: Any, **options: Any) -> Any:
-            lease = self._opened()
-            try:
-                return getattr(lease.content, name)(*arguments, **options)
-            except ReadOnlyError:
-                # That names the fork, which nobody knows.
-                raise self._as_of.refusal() from None
-            except (DamagedRecordError, DamagedStoreError) as error:
-                if not self._may_mend:
-                    raise
-                _LOG.warning("Making a fork anew: %s", error)
-                self._may_mend = False
-                lease.mark_damaged()
-                self.close()
-            return getattr(self._opened().content, name)(*arguments, **options)
+        # What a log does not have is missing here too.
+        getattr(EventLog, name)
+        return partial(self._call, name)
 
-        return call
+    def _call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        lease = self._opened()
+        try:
+            return getattr(lease.content, name)(*arguments, **options)
+        except ReadOnlyError:
+            # That names the fork, which nobody knows.
+            raise self._as_of.refusal() from None
+        except (DamagedRecordError, DamagedStoreError) as error:
+            if not self._may_mend:
+                raise
+            _LOG.warning("Making a fork anew: %s", error)
+            self._may_mend = False
+            lease.mark_damaged()
+            self.close()
+        return getattr(self._opened().content, name)(*arguments, **options)
 
     def close(self) -> None:
         """Closes the fork, which may be evicted from now on. Idempotent."""
