@@ -7,6 +7,8 @@ line or an error type is wanted.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dagster_lmdb._export.export import Exported as Exported
+    from dagster_lmdb._export.export import export as export
     from dagster_lmdb._history import history as history
     from dagster_lmdb.errors import LmdbStoreError as LmdbStoreError
     from dagster_lmdb.event_log_storage import LmdbEventLogStorage as LmdbEventLogStorage
@@ -18,20 +20,24 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DagsterLmdbStorage",
+    "Exported",
     "LmdbEventLogStorage",
     "LmdbRunStorage",
     "LmdbScheduleStorage",
     "LmdbStoreError",
     "__version__",
+    "export",
     "history",
 ]
 
 _HOMES = {
     "DagsterLmdbStorage": "dagster_lmdb.storage",
+    "Exported": "dagster_lmdb._export.export",
     "LmdbEventLogStorage": "dagster_lmdb.event_log_storage",
     "LmdbRunStorage": "dagster_lmdb.run_storage",
     "LmdbScheduleStorage": "dagster_lmdb.schedule_storage",
     "LmdbStoreError": "dagster_lmdb.errors",
+    "export": "dagster_lmdb._export.export",
     "history": "dagster_lmdb._history",
 }
 

@@ -47,6 +47,7 @@ __all__ = [
     "Fork",
     "FormatTooNewError",
     "History",
+    "Hold",
     "IncompatibleHostError",
     "LeaseLostError",
     "LmdbStoreError",
@@ -244,6 +245,12 @@ class History:
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
 @final
+class Hold:
+    """A lease on the log from a record on, which is renewed."""
+
+    def close(self) -> None: ...
+
+@final
 class Batches:
     """An iterator of batches, some of which may be empty. Not to be carried through a fork."""
 
@@ -393,12 +400,16 @@ class EventLog:
         assets: Sequence[str] | None = None,
         event_types: Sequence[str] | None = None,
         incomplete: bool = False,
+        head: int | None = None,
     ) -> History:
         """A table as it is at this moment: events, runs, asset_checks, ticks or backfills.
 
         Integers are sequences, included; floats are Unix seconds, ``until`` excluded.
-        ``incomplete`` begins below the horizon with what is left there.
+        ``incomplete`` begins below the horizon with what is left there. ``head`` is the last record
+        of an earlier moment, for tables that are to be of one; ``hold`` before it.
         """
+    def hold(self, sequence: int) -> Hold:
+        """Keeps compactions from the records from one on, until it is closed."""
 
     # Assets
     def has_asset(self, asset_key: str) -> bool: ...

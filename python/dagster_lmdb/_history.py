@@ -89,18 +89,22 @@ def history_of(
         since=_place(since),
         until=_place(until),
         runs=[run] if isinstance(run, str) else run,
-        assets=None if asset is None else asset_key_texts(_asset_keys(asset)),
-        event_types=None if event_type is None else _types(event_type),
+        assets=None if asset is None else asset_texts(asset),
+        event_types=None if event_type is None else type_names(event_type),
         incomplete=incomplete,
     )
 
 
-def _asset_keys(asset: AssetKey | str | Sequence[AssetKey | str]) -> list[AssetKey]:
+def asset_texts(asset: AssetKey | str | Sequence[AssetKey | str]) -> list[str]:
+    """Assets as the engine names them."""
     keys = [asset] if isinstance(asset, (AssetKey, str)) else asset
-    return [AssetKey.from_user_string(key) if isinstance(key, str) else key for key in keys]
+    return asset_key_texts(
+        [AssetKey.from_user_string(key) if isinstance(key, str) else key for key in keys]
+    )
 
 
-def _types(types: DagsterEventType | str | Sequence[DagsterEventType | str]) -> list[str]:
+def type_names(types: DagsterEventType | str | Sequence[DagsterEventType | str]) -> list[str]:
+    """Types of events by name."""
     if isinstance(types, (DagsterEventType, str)):
         types = [types]
     return [each.value if isinstance(each, DagsterEventType) else each for each in types]

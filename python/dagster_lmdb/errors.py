@@ -20,6 +20,8 @@ partition, a tag), as Dagster's SQLite storages do. All of them are subclasses o
 - carrying runs: ``NotACapsuleError``, ``DamagedCapsuleError``, ``CapsuleVersionError``,
   ``ConflictingRunError``, ``UnfinishedRunError``, ``RedactionError``, ``AbsorbRunningError``
 - what is to be written: ``DestinationExistsError``, ``DestinationError``
+- exports: ``NotAnExportError``, ``ExportMismatchError``, ``ExportVersionError``,
+  ``ExportRunningError``, ``MissingPackageError``
 """
 
 from dagster_lmdb._core import (
@@ -50,6 +52,13 @@ from dagster_lmdb._core import (
     StorePermissionError,
     UndecodableEventError,
 )
+from dagster_lmdb._export.errors import (
+    ExportMismatchError,
+    ExportRunningError,
+    ExportVersionError,
+    MissingPackageError,
+    NotAnExportError,
+)
 from dagster_lmdb.as_of.errors import ForkCacheError, ReadOnlyInstanceError
 from dagster_lmdb.debug.errors import (
     AbsorbRunningError,
@@ -78,6 +87,9 @@ __all__ = [
     "DiskFailedError",
     "DiskFullError",
     "DuplicatePlannedCheckError",
+    "ExportMismatchError",
+    "ExportRunningError",
+    "ExportVersionError",
     "FoldVersionError",
     "ForkCacheError",
     "FormatTooNewError",
@@ -86,10 +98,12 @@ __all__ = [
     "LmdbStoreError",
     "MaintenanceRunningError",
     "MapFullError",
+    "MissingPackageError",
     "NetworkFileSystemError",
     "NoSuchMomentError",
     "NotACapsuleError",
     "NotAStoreError",
+    "NotAnExportError",
     "NotInRunError",
     "NotThereError",
     "OtherPidNamespaceError",

@@ -13,6 +13,7 @@ from dagster_lmdb import __version__
 from dagster_lmdb.cli.absorb import absorb
 from dagster_lmdb.cli.compact import compact
 from dagster_lmdb.cli.diff import diff
+from dagster_lmdb.cli.export import export
 from dagster_lmdb.cli.extract import extract
 from dagster_lmdb.cli.fork import fork
 from dagster_lmdb.cli.rebuild import rebuild
@@ -67,6 +68,7 @@ for _verb in (
     tail,
     resize,
     fork,
+    export,
     replay,
     trace,
     diff,

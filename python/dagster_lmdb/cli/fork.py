@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from dagster_lmdb._moments import OUTSIDE, Moment, moment_of, what_is_missing
+from dagster_lmdb._moments import OUTSIDE, Moment, what_is_missing
+from dagster_lmdb.cli.moments import MomentType
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.store import open_store, store_arguments
 
@@ -15,22 +16,6 @@ Examples:
   dagster-lmdb fork /var/lib/dagster/history /tmp/then --at run:0f1e2d3c-...
   dagster-lmdb fork /var/lib/dagster/history /tmp/then --at 1234567
 """
-
-
-class MomentType(click.ParamType[Moment]):
-    """A record's number, a time, or the end of a run."""
-
-    name = "moment"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Moment:
-        if isinstance(value, Moment):
-            return value
-        try:
-            return moment_of(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.command(epilog=_EXAMPLES)

@@ -27,8 +27,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::event_log::{
-        AssetRow, Batch, Batches, Claim, Compacted, Document, EventLog, Fork, History, PoolRow,
-        Verification,
+        AssetRow, Batch, Batches, Claim, Compacted, Document, EventLog, Fork, History, Hold,
+        PoolRow, Verification,
     };
 
     #[pymodule_init]

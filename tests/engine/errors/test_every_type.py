@@ -4,6 +4,8 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
+import dagster_lmdb._export.errors
+import dagster_lmdb.as_of.errors
 import dagster_lmdb.debug.errors
 import dagster_lmdb.errors
 from dagster_lmdb import _core
@@ -19,7 +21,12 @@ def test_every_error_type_has_a_test() -> None:
     assert all(issubclass(each, LmdbStoreError) for each in types)
     assert types == TESTED
     public = {getattr(dagster_lmdb.errors, name) for name in dagster_lmdb.errors.__all__}
-    assert types | errors_of(dagster_lmdb.debug.errors) == public
+    others = (
+        dagster_lmdb.debug.errors,
+        dagster_lmdb.as_of.errors,
+        dagster_lmdb._export.errors,
+    )
+    assert types.union(*map(errors_of, others)) == public
 
 
 def errors_of(module: ModuleType) -> set[type[Exception]]:

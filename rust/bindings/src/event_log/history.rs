@@ -4,12 +4,14 @@
 //! interface, which whoever takes them frees.
 
 use std::ffi::CStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::{Array, RecordBatch, StructArray};
+use eventlog::Sequence;
 use eventlog::arrow::{Ask, HistoryTable, Place, Stream};
+use eventlog::store::{Keeper, Lease};
 use pyo3::exceptions::{PyStopIteration, PyValueError};
 use pyo3::prelude::{Bound, FromPyObject, PyRef, PyResult, Python};
 use pyo3::types::PyCapsule;
@@ -44,6 +46,12 @@ pub struct History {
     history: eventlog::arrow::History,
 }
 
+/// A lease that is renewed.
+#[pyclass(frozen, module = "dagster_lmdb._core")]
+pub struct Hold {
+    held: Mutex<Option<(Keeper, Arc<Lease>)>>,
+}
+
 /// Batches of a history.
 #[pyclass(frozen, module = "dagster_lmdb._core")]
 pub struct Batches {
@@ -68,6 +76,7 @@ impl EventLog {
         assets = None,
         event_types = None,
         incomplete = false,
+        head = None,
     ))]
     #[allow(
         clippy::too_many_arguments,
@@ -84,6 +93,7 @@ impl EventLog {
         assets: Option<Vec<String>>,
         event_types: Option<Vec<String>>,
         incomplete: bool,
+        head: Option<u64>,
     ) -> PyResult<History> {
         let table = table_named(table)?;
         let ask = Ask {
@@ -93,12 +103,38 @@ impl EventLog {
             runs,
             assets,
             event_types,
+            head,
             incomplete,
         };
         let history = py
             .detach(|| eventlog::arrow::History::open(&self.engine, table, ask))
             .map_err(to_py)?;
         Ok(History { history })
+    }
+
+    fn hold(&self, py: Python<'_>, sequence: u64) -> PyResult<Hold> {
+        let held = py.detach(|| {
+            let lease = Lease::take(self.engine.store(), Sequence::new(sequence))?;
+            let lease = Arc::new(lease);
+            eventlog::Result::Ok((Lease::keep(Arc::clone(&lease))?, lease))
+        });
+        Ok(Hold {
+            held: Mutex::new(Some(held.map_err(to_py)?)),
+        })
+    }
+}
+
+#[pymethods]
+impl Hold {
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| {
+            let held = self
+                .held
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            drop(held);
+        });
     }
 }
 

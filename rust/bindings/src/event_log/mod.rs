@@ -23,5 +23,5 @@ pub use concurrency::{Claim, PoolRow};
 pub use documents::Document;
 pub use fork::Fork;
 pub use handle::EventLog;
-pub use history::{Batch, Batches, History};
+pub use history::{Batch, Batches, History, Hold};
 pub use store::{Compacted, Verification};

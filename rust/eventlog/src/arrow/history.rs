@@ -42,6 +42,9 @@ pub struct Ask {
     /// As `AssetKey.to_string()` has them.
     pub assets: Option<Vec<String>>,
     pub event_types: Option<Vec<String>>,
+    /// The last record of the moment, where that is not now: several tables are of one moment by it. Under a
+    /// lease that is older than the moment.
+    pub head: Option<u64>,
     /// Whether what a compaction has left will do, from a sequence below the horizon.
     pub incomplete: bool,
 }
@@ -77,7 +80,13 @@ impl History {
             .store()
             .read(|snapshot| Ok(snapshot.meta().whole_from))?;
         let (head, plan, shapes) = log.query(|reader| {
-            let head = reader.head()?;
+            let head = match ask.head {
+                Some(head) if head > reader.head()?.get() => {
+                    return Err(beyond(head, reader.head()?));
+                }
+                Some(head) => Sequence::new(head),
+                None => reader.head()?,
+            };
             let after = match ask.since {
                 Some(Place::Sequence(since)) if since > head.get() + 1 => {
                     return Err(beyond(since, head));
@@ -110,12 +119,13 @@ impl History {
                     return Err(Error::NotThere(format!("asset {asset_key}")));
                 }
             }
-            let plan = match (&ask.runs, table) {
-                (Some(runs), HistoryTable::Events) => {
-                    Plan::Listed(Arc::new(of_runs(reader, runs, after, end)?))
-                }
-                _ => Plan::Range { after, end },
+            let listed = match (&ask.runs, table) {
+                (Some(runs), HistoryTable::Events) => of_runs(reader, runs, after, end, head)?,
+                _ => None,
             };
+            let plan = listed.map_or(Plan::Range { after, end }, |sequences| {
+                Plan::Listed(Arc::new(sequences))
+            });
             let shapes = reader.shapes_from(0)?.into_iter().map(Arc::new).collect();
             Ok((head, plan, shapes))
         })?;
@@ -224,20 +234,25 @@ fn check_names(table: HistoryTable, ask: &Ask) -> Result<()> {
     Ok(())
 }
 
-/// The events of runs, in order.
+/// The events that runs had at a moment, in order; None where the index does not tell, since a run was
+/// deleted after it.
 fn of_runs(
     reader: &Reader<'_>,
     runs: &[String],
     after: Sequence,
     end: Sequence,
-) -> Result<Vec<Sequence>> {
+    head: Sequence,
+) -> Result<Option<Vec<Sequence>>> {
     let bounds = Bounds {
         after,
         before: end.next(),
     };
     let mut found = Vec::new();
     for run_id in runs {
-        let Some(run) = reader.run(run_id)? else {
+        let Some(run) = reader.run(run_id)?.filter(|run| *run <= head.get()) else {
+            if head < reader.head()? {
+                return Ok(None);
+            }
             continue;
         };
         for code in events::run_codes(reader, run, None)? {
@@ -249,5 +264,5 @@ fn of_runs(
     }
     found.sort_unstable();
     found.dedup();
-    Ok(found)
+    Ok(Some(found))
 }

@@ -1,0 +1,204 @@
+"""The manifest of an export: what is in it, and whose history that is.
+
+A JSON object in ``manifest.json`` beside the tables; docs/export.md says what its keys mean.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dagster_lmdb._core import EventLog
+from dagster_lmdb._export.errors import (
+    ExportMismatchError,
+    ExportVersionError,
+    NotAnExportError,
+)
+
+NAME = "manifest.json"
+
+#: What kind of file it is.
+FORMAT = "dagster-lmdb export"
+
+#: Of the layout of files, and of the columns; raised whenever either changes.
+SCHEMA_VERSION = 1
+
+#: Records by whose checksums a log is known again; the last of as many increments.
+_MARKS = 16
+
+
+@dataclass(frozen=True)
+class Options:
+    """What has to be the same in each call. None stands for all."""
+
+    tables: list[str]
+    columns: list[str] | None = None
+    runs: list[str] | None = None
+    assets: list[str] | None = None
+    event_types: list[str] | None = None
+    partition_by: str | None = None
+
+
+@dataclass
+class Table:
+    """What is there of a table."""
+
+    #: The last record that was looked at.
+    sequence: int
+    rows: int
+    files: int
+    columns: list[str]
+
+
+@dataclass
+class Manifest:
+    """What an export holds."""
+
+    store: str
+    epoch: int
+    options: Options
+    #: The first record that was looked at, and the last.
+    first: int
+    sequence: int
+    tables: dict[str, Table]
+    #: ``(sequence, checksum)``, ascending.
+    marks: list[tuple[int, int]] = field(default_factory=list)
+    increments: int = 0
+
+    def dump(self) -> str:
+        """The file's text."""
+        head = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
+        return json.dumps(head | asdict(self), indent=2) + "\n"
+
+    def follow(
+        self,
+        log: EventLog,
+        last: int,
+        rows: Mapping[str, int],
+        files: Mapping[str, int],
+        columns: Mapping[str, list[str]],
+    ) -> "Manifest":
+        """The manifest once everything up to a record is there too."""
+        tables = {
+            name: Table(
+                sequence=last,
+                rows=rows[name] + (self.tables[name].rows if name in self.tables else 0),
+                files=files[name] + (self.tables[name].files if name in self.tables else 0),
+                columns=columns[name],
+            )
+            for name in self.options.tables
+        }
+        checksum = log.checksum(last)
+        mark = [] if checksum is None else [(last, checksum)]
+        return Manifest(
+            store=log.store_id,
+            epoch=log.epoch,
+            options=self.options,
+            first=self.first,
+            sequence=last,
+            tables=tables,
+            marks=(self.marks + mark)[-_MARKS:],
+            increments=self.increments + 1,
+        )
+
+    def check_store(self, log: EventLog, path: Path) -> None:
+        """Checks that a store's log goes on from what is there.
+
+        Raises:
+            ExportMismatchError: If it is another store, or was taken back.
+        """
+        if log.store_id != self.store:
+            raise ExportMismatchError(
+                f"{path} is an export of another store ({self.store}, and this one is"
+                f" {log.store_id}); name another directory"
+            )
+        taken_back = ExportMismatchError(
+            f"{path} has records up to {self.sequence} of a history that this store does not have"
+            " any more: it was put back to an earlier state, from a backup or by a power cut;"
+            " export to another directory"
+        )
+        if log.head() < self.sequence:
+            raise taken_back
+        found = [(log.checksum(sequence), checksum) for sequence, checksum in self.marks]
+        # What was compacted since has no checksum to compare.
+        known = [one == other for one, other in found if one is not None]
+        if not all(known) or (not known and log.epoch != self.epoch):
+            raise taken_back
+
+    def check_options(self, options: Options, since: int | None, path: Path) -> None:
+        """Checks that a call asks for more of the same.
+
+        Raises:
+            ExportMismatchError: If it asks for something else.
+        """
+        for name, there in asdict(self.options).items():
+            asked = getattr(options, name)
+            if asked != there:
+                raise ExportMismatchError(
+                    f"{path} was made with {_shown(name, there)}, and is asked for"
+                    f" {_shown(name, asked)}; give the same options, or name another directory"
+                )
+        if since is not None and since != self.first:
+            raise ExportMismatchError(
+                f"{path} begins at record {self.first}, and is asked for from record {since} on; it"
+                f" goes on after record {self.sequence} by itself"
+            )
+
+    def check_columns(self, columns: Mapping[str, list[str]], path: Path) -> None:
+        """Checks that the tables have the columns that are there.
+
+        Raises:
+            ExportVersionError: If they have not.
+        """
+        for name, table in self.tables.items():
+            if table.columns != columns[name]:
+                changed = sorted(set(table.columns) ^ set(columns[name]))
+                raise ExportVersionError(
+                    f"{path} has a table {name} whose columns differ from this release's:"
+                    f" {', '.join(changed) or 'their order'}; export to another directory"
+                )
+
+
+def read(directory: Path) -> Manifest | None:
+    """The manifest of a directory; None where there is none.
+
+    Raises:
+        NotAnExportError: If it is not one.
+        ExportVersionError: If another version of the schema was written.
+    """
+    path = directory / NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotAnExportError(f"{path} cannot be read: {error}") from error
+    try:
+        content: dict[str, Any] = json.loads(text)
+        if content.pop("format") != FORMAT:
+            raise NotAnExportError(f"{directory} is not an export: its {NAME} is another program's")
+        version = content.pop("schema_version")
+        if version != SCHEMA_VERSION:
+            raise ExportVersionError(
+                f"{directory} was written with version {version} of the schema, and this release"
+                f" writes version {SCHEMA_VERSION}; export to another directory"
+            )
+        tables = {name: Table(**table) for name, table in content.pop("tables").items()}
+        return Manifest(
+            options=Options(**content.pop("options")),
+            tables=tables,
+            marks=[(int(sequence), int(checksum)) for sequence, checksum in content.pop("marks")],
+            **content,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NotAnExportError(
+            f"{path} is damaged ({error!r}); export to another directory"
+        ) from error
+
+
+def _shown(name: str, value: str | Sequence[str] | None) -> str:
+    name = name.replace("_", " ")
+    if value is None:
+        return f"all {name}" if name.endswith("s") else "no partitioning"
+    return f"{name} {value if isinstance(value, str) else ', '.join(value)}"
