@@ -45,6 +45,17 @@ def row_limit(limit: int | None) -> int | None:
     return limit
 
 
+def exact_limit(limit: int) -> int:
+    """A limit on rows of which 0 means none, as where Dagster's SQL storages always pass it on.
+
+    Raises:
+        CheckError: If the limit is negative.
+    """
+    check.int_param(limit, "limit")
+    check.invariant(limit >= 0, f"limit must not be negative, and is {limit}")
+    return limit
+
+
 def seconds(time: datetime) -> float:
     """A time as Unix seconds; one without a zone is in UTC."""
     return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()

@@ -22,7 +22,7 @@ from dagster._core.storage.asset_check_state import AssetCheckState
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, DagsterRunStatus, RunsFilter
 from dagster._core.storage.event_log.base import AssetCheckSummaryRecord
 
-from dagster_lmdb._arguments import sequence_bound
+from dagster_lmdb._arguments import exact_limit, sequence_bound
 from dagster_lmdb._handle import ReadsEventLog
 from dagster_lmdb._rows import CheckExecution, CheckPartition
 
@@ -51,14 +51,16 @@ class KnowsChecks(ReadsEventLog):
                 none for all.
             partition_filter (Optional[PartitionKeyFilter]): The partition to keep, which may be
                 that of unpartitioned executions.
+
+        Raises:
+            CheckError: If the limit is negative.
         """
         check.inst_param(check_key, "check_key", AssetCheckKey)
-        check.int_param(limit, "limit")
         check.opt_int_param(cursor, "cursor")
         rows = self._log.check_executions(
             check_key.asset_key.to_string(),
             check_key.name,
-            limit=max(limit, 0),
+            limit=exact_limit(limit),
             before=sequence_bound(cursor or None),
             statuses={each.value for each in status} if status else None,
             partition=_partition(partition_filter),

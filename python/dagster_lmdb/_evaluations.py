@@ -17,7 +17,7 @@ from dagster._core.scheduler.instigation import AutoMaterializeAssetEvaluationRe
 from dagster._serdes import serialize_value
 from dagster._time import get_current_datetime
 
-from dagster_lmdb._arguments import seconds
+from dagster_lmdb._arguments import exact_limit, seconds
 from dagster_lmdb._core import Document
 from dagster_lmdb._schedule_base import ReadsSchedules
 
@@ -68,13 +68,16 @@ class KeepsEvaluations(ReadsSchedules):
             key (Union[AssetKey, AssetCheckKey]): The key.
             limit (int): Max number of evaluations to return.
             cursor (Optional[int]): The evaluation id, excluded, that they are before.
+
+        Raises:
+            CheckError: If the limit is negative.
         """
         found = self._log.ordered_documents(
             "evaluation",
             _KEY,
             [key.to_db_string()],
             before=None if cursor is None else float(cursor),
-            limit=limit,
+            limit=exact_limit(limit),
         )
         return [_record_from(document) for document in found]
 

@@ -13,7 +13,7 @@ Cursors are run ids and compare by storage id, whatever the order; nothing follo
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict
 
 import dagster._check as check
@@ -28,7 +28,9 @@ from dagster._core.storage.dagster_run import (
     TagBucket,
 )
 from dagster._core.storage.tags import (
+    BACKFILL_ID_TAG,
     PARTITION_NAME_TAG,
+    PARTITION_SET_TAG,
     POOL_TAG_PREFIX,
     REPOSITORY_LABEL_TAG,
     ROOT_RUN_ID_TAG,
@@ -48,6 +50,16 @@ _ORDERS = {
     "update_timestamp": UPDATED,
     "start_time": STARTED,
     "end_time": ENDED,
+}
+#: Further columns of SQL's table of runs. No index has them, and Dagster itself orders by none.
+_COLUMNS: dict[str, Callable[[DagsterRun], str | None]] = {
+    "run_id": lambda run: run.run_id,
+    "snapshot_id": lambda run: run.job_snapshot_id,
+    "pipeline_name": lambda run: run.job_name,
+    "status": lambda run: run.status.value,
+    "partition": lambda run: run.tags.get(PARTITION_NAME_TAG),
+    "partition_set": lambda run: run.tags.get(PARTITION_SET_TAG),
+    "backfill_id": lambda run: run.tags.get(BACKFILL_ID_TAG),
 }
 
 
@@ -140,12 +152,23 @@ class QueriesRuns(ReadsRuns):
             filters (Optional[RunsFilter]): The runs to keep.
             limit (Optional[int]): Max number of records to return; None or 0 for all.
             order_by (Optional[str]): ``id``, ``create_timestamp``, ``update_timestamp``,
-                ``start_time`` or ``end_time``; None for ``id``. Runs without a time come as if it
-                were the earliest.
+                ``start_time`` or ``end_time``; None for ``id``. Also ``run_id``, ``snapshot_id``,
+                ``pipeline_name``, ``status``, ``partition``, ``partition_set`` or ``backfill_id``,
+                at the cost of all that match. Runs without a value come as if it were the least.
             ascending (bool): Whether the least comes first.
             cursor (Optional[str]): The run id to begin after, by storage id whatever the order.
             bucket_by (Optional[Union[JobBucket, TagBucket]]): See ``get_runs``.
+
+        Raises:
+            CheckError: If there is no such order, or none for buckets.
         """
+        if order_by in _COLUMNS:
+            check.invariant(bucket_by is None, f"Buckets of runs are not ordered by {order_by}")
+            column, limit = _COLUMNS[order_by], row_limit(limit)
+            found = self._find(filters, cursor, None, None, ascending)
+            records = [_record_from(document) for document in found]
+            records.sort(key=lambda record: column(record.dagster_run) or "", reverse=not ascending)
+            return records[:limit]
         return [
             _record_from(document)
             for document in self._find(filters, cursor, limit, order_by, ascending, bucket_by)
@@ -171,7 +194,11 @@ class QueriesRuns(ReadsRuns):
             if place is None:
                 return []
             after, before = (place, None) if ascending else (None, place)
-        order = _ORDERS[order_by] if order_by and order_by != "id" else None
+        order = None
+        if order_by and order_by != "id":
+            orders = ", ".join(["id", *_ORDERS, *_COLUMNS])
+            check.invariant(order_by in _ORDERS, f"Runs are ordered by {orders}, not {order_by}")
+            order = _ORDERS[order_by]
         if bucket_by is None:
             return self._log.find_documents(
                 "run",

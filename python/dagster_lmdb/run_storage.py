@@ -121,7 +121,8 @@ class LmdbRunStorage(QueriesRuns, KeepsSnapshots, KeepsBackfills, KnowsDaemons):
         """Bring a run up to date with an event of its own.
 
         Where this store has stored the event, the run has its status already, and nothing is
-        written. An unknown run and an event without a status are passed over.
+        written. An unknown run and an event without a status are passed over, and so is what says
+        that a run without an origin is queued.
 
         Args:
             run_id (str): The run.

@@ -3,10 +3,12 @@
 import time
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
+from typing import Any
 
 import dagster as dg
 import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster._check import CheckError
 from dagster._core.errors import (
     DagsterInvariantViolationError,
     DagsterRunAlreadyExists,
@@ -24,6 +26,7 @@ from dagster._core.storage.dagster_run import JobBucket, TagBucket
 from dagster._core.storage.tags import (
     BACKFILL_ID_TAG,
     PARENT_RUN_ID_TAG,
+    PARTITION_NAME_TAG,
     REPOSITORY_LABEL_TAG,
     ROOT_RUN_ID_TAG,
 )
@@ -126,6 +129,26 @@ def test_cursors_compare_by_storage_id_whatever_the_order(runs: LmdbRunStorage) 
     assert runs.get_runs(cursor=added[2], ascending=True, limit=1)[0].run_id == added[3]
 
 
+def test_runs_come_in_the_order_of_any_column(runs: LmdbRunStorage) -> None:
+    for number, (job, tags) in enumerate([("b", {}), ("a", {PARTITION_NAME_TAG: "p"}), ("b", {})]):
+        runs.add_run(DagsterRun(job, f"run_{2 - number}", tags=tags))
+
+    def by(column: str, **more: Any) -> list[str]:
+        records = runs.get_run_records(order_by=column, **more)
+        return [record.dagster_run.run_id for record in records]
+
+    assert by("run_id", ascending=True) == ["run_0", "run_1", "run_2"]
+    assert by("run_id", limit=2) == ["run_2", "run_1"]
+    assert by("pipeline_name", ascending=True)[0] == "run_1"
+    assert by("partition") == ["run_1", "run_0", "run_2"]
+    assert by("status", ascending=True) == ["run_2", "run_1", "run_0"]
+    assert by("pipeline_name", filters=RunsFilter(job_name="b"), limit=5) == ["run_0", "run_2"]
+    with pytest.raises(CheckError, match="not run_body"):
+        by("run_body")
+    with pytest.raises(CheckError, match="not ordered by status"):
+        by("status", bucket_by=JobBucket(["b"], bucket_limit=1))
+
+
 def test_runs_without_a_time_come_as_the_earliest(
     whole: DagsterInstance, runs: LmdbRunStorage
 ) -> None:
@@ -140,7 +163,7 @@ def test_runs_without_a_time_come_as_the_earliest(
     assert by_start() == [added[0], added[2], added[1]]
     assert by_start(ascending=True) == [added[1], added[2], added[0]]
     assert by_start(limit=1) == [added[0]]
-    with pytest.raises(KeyError):
+    with pytest.raises(CheckError, match="not nothing"):
         runs.get_run_records(order_by="nothing")
 
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
-from dagster import DagsterEventType, DagsterInstance, DagsterInvalidConfigError, DagsterRunStatus
+from dagster import (
+    AssetCheckKey,
+    AssetKey,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterInvalidConfigError,
+    DagsterRunStatus,
+)
 from dagster._check import CheckError
 from dagster._core.instance import InstanceRef
 from dagster._core.storage.base_storage import DagsterStorage
@@ -451,3 +458,25 @@ def test_a_lone_surrogate_in_a_body_is_stored(tmp_path: Path) -> None:
     [entry] = storage.event_log_storage.get_logs_for_run("a-run")
     assert entry.user_message == UNPAIRED
     storage.dispose()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda whole: whole.run_storage.get_run_ids(limit=-1),
+        lambda whole: whole.run_storage.get_backfills(limit=-1),
+        lambda whole: whole.get_ticks("origin", "selector", limit=-1),
+        lambda whole: whole.fetch_materializations(AssetKey("a"), limit=-1),
+        lambda whole: whole.event_log_storage.get_asset_check_execution_history(
+            AssetCheckKey(AssetKey("a"), "c"), limit=-1
+        ),
+        lambda whole: whole.schedule_storage.get_auto_materialize_asset_evaluations(
+            AssetKey("a"), limit=-1
+        ),
+    ],
+)
+def test_a_negative_limit_is_refused_by_all(
+    whole: DagsterInstance, ask: Callable[[Any], object]
+) -> None:
+    with pytest.raises(CheckError, match="limit must not be negative, and is -1"):
+        ask(whole)
