@@ -179,6 +179,7 @@ def test_below_the_horizon(
     instance.update_tick(tick.with_status(TickStatus.SUCCESS))
     events._log.compact(now=time.time())
     refused(dest, store, dest, says="a compaction has taken states of runs")
+    refused(dest, store, dest, says="--incomplete")
     new = dest.parent / "new"
     refused(new, store, new, "--since", "2", says="history is whole from record")
     assert call(store, new, "--table", "events", "--since", "2").exit_code == 0

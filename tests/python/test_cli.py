@@ -244,6 +244,94 @@ def test_a_truncated_store_does_not_verify(store: Path, storage: LmdbEventLogSto
     os.truncate(store / "data.mdb", used // 2)
     result = call("verify", store)
     assert result.exit_code == 1, result.output
+    finding, summary = result.stdout.splitlines()
+    assert finding.startswith(f"the data file of {store} is damaged: ")
+    assert "verify" not in result.stdout, "it ran"
+    assert "restore it from a backup" in finding
+    assert summary == "Not compared: the store cannot be read through."
+
+
+def without_a_reader(
+    *arguments: object, stream: str = "stdout"
+) -> "subprocess.CompletedProcess[str]":
+    """Calls the command with an output that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writing}
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "dagster_lmdb", *map(str, arguments)],
+            check=False,
+            text=True,
+            **streams,
+        )
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("tail", "STORE"),
+        ("tail", "STORE", "--follow", "--json"),
+        ("stat", "STORE"),
+        ("compact", "STORE"),
+        ("rebuild", "STORE"),
+        ("tail", "--help"),
+        ("--help",),
+        ("--version",),
+    ],
+)
+def test_a_command_that_nobody_reads_ends_quietly_as_by_sigpipe(
+    words: tuple[str, ...], store: Path
+) -> None:
+    result = without_a_reader(*(store if word == "STORE" else word for word in words))
+    assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def test_what_more_than_a_pipe_holds_is_cut_off_quietly(
+    storage: LmdbEventLogStorage, base_dir: Path, run_id: str
+) -> None:
+    storage.store_event_batch([log_line(run_id, "x" * 1000) for _ in range(300)])
+    command = [sys.executable, "-m", "dagster_lmdb", "tail", str(base_dir), "-n", "300"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert b"xxx" in child.stdout.readline()
+        child.stdout.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 128 + signal.SIGPIPE
+
+
+def test_the_status_of_verify_tells_of_the_store_whoever_reads(
+    store: Path, storage: LmdbEventLogStorage, tmp_path: Path
+) -> None:
+    def status(directory: Path) -> int:
+        result = without_a_reader("verify", directory)
+        if result.returncode != 2:
+            assert result.stderr == ""
+        return result.returncode
+
+    assert status(store) == 0
+    assert status(tmp_path / "none") == 2
+    assert without_a_reader("verify", tmp_path / "none", stream="stderr").returncode == 2
+    storage.dispose()
+    (store / "data.mdb").unlink()
+    assert status(store) == 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("kind", ["empty", "other"])
+def test_who_reads_what_is_no_store_is_told_where_to_look(
+    verb: str, kind: str, tmp_path: Path
+) -> None:
+    directory = tmp_path / "no-store"
+    directory.mkdir()
+    if kind == "other":
+        (directory / "notes.txt").write_text("not a store")
+    said = call(*arguments(verb, directory)).stderr
+    assert "name the directory that dagster.yaml has as base_dir" in said
+    assert "an empty directory" not in said
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -305,10 +393,11 @@ def test_compacting_says_what_it_freed(
     assert result.exit_code == 0, result.output
     freed, whole = result.stdout.splitlines()
     assert freed.startswith("Freed 32 records, ")
+    assert " of the log's content; in whole pages it takes " in freed
     head = json.loads(call("stat", store, "--json").stdout)["head"]
-    assert f"whole from record {head + 1:,} on" in whole
+    assert f"whole from record {head + 1:,} on (fork --at {head} and later)" in whole
     assert call("verify", store).exit_code == 0
-    assert call("compact", store).stdout.startswith("Freed 0 records, 0 B;")
+    assert call("compact", store).stdout.startswith("Freed 0 records, 0 B of ")
 
 
 def test_compacting_keeps_what_it_is_told_to(

@@ -197,6 +197,7 @@ def test_below_the_horizon_it_says_what_is_missing_and_goes_on_where_it_can(
     result = call("fork", directory_of(whole), destination, "--at", then)
     assert (result.exit_code, result.stdout) == (2, "")
     assert f"was asked for record {then}" in result.stderr
+    assert "--incomplete" in result.stderr
     assert not destination.exists()
 
     said = fork(whole, destination, then, "--incomplete")
@@ -212,6 +213,20 @@ def test_below_the_horizon_it_says_what_is_missing_and_goes_on_where_it_can(
     assert states
     assert [(row.id, row.value) for row in copied.find_documents("instigator")] == states
     assert copied.find_documents("heartbeat") == []
+
+
+def test_compaction_and_fork_name_one_horizon(whole: DagsterInstance, destination: Path) -> None:
+    [sensor] = sensors(1)
+    whole.add_instigator_state(sensor.with_data(SensorInstigatorData(cursor="then")))
+    whole.update_instigator_state(sensor.with_data(SensorInstigatorData(cursor="now")))
+    head = head_of(whole)
+    compacted = call("compact", directory_of(whole)).stdout
+    refused = call("fork", directory_of(whole), destination, "--at", head - 1).stderr
+    for said in (compacted, refused):
+        assert f"whole from record {head + 1} on" in said
+    assert f"fork --at {head} and later" in compacted
+    assert f"as of record {head} and later" in refused
+    assert "states of schedules" not in fork(whole, destination, head)
 
 
 def test_without_room_nothing_is_left(

@@ -251,8 +251,8 @@ class _Increment:
                 raise BelowHorizonError(
                     f"a compaction has taken states of {table} that came after record"
                     f" {self.first - 1}, the last one there ({error}); export to another directory,"
-                    " or allow an incomplete increment to have what is left; to keep it from"
-                    " happening, export before each compaction, or compact with --keep"
+                    " or have what is left with --incomplete (in Python incomplete=True); to keep"
+                    " it from happening, export before each compaction, or compact with --keep"
                 ) from error
         return histories
 

@@ -2,9 +2,13 @@
 
 A verb's answer goes to standard output, everything about its progress to standard error. The exit
 status is 0 for success and 2 for a store or an argument that cannot be worked with, with one line
-that says why; ``verify`` ends with 1 where it finds something.
+that says why; ``verify`` ends with 1 where it finds something. A command whose reader goes away,
+as ``head`` does, ends quietly with 141, like a program that SIGPIPE ends; ``verify`` with what it
+found, whoever reads it.
 """
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -16,6 +20,7 @@ from dagster_lmdb.cli.diff import diff
 from dagster_lmdb.cli.export import export
 from dagster_lmdb.cli.extract import extract
 from dagster_lmdb.cli.fork import fork
+from dagster_lmdb.cli.pipes import ends_with_its_reader, may_stay_unread
 from dagster_lmdb.cli.rebuild import rebuild
 from dagster_lmdb.cli.replay import replay
 from dagster_lmdb.cli.resize import resize
@@ -42,9 +47,29 @@ class CannotGoOnError(click.ClickException):
 
 
 class _Verbs(click.Group):
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        run: Callable[..., Any] = super().main
+        if not standalone_mode:
+            return run(*args, standalone_mode=False, **extra)
+        try:
+            status = run(*args, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            with may_stay_unread():
+                error.show()
+            status = error.exit_code
+        except click.Abort:
+            status = INTERRUPTED
+        sys.exit(status)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        # --help and --version print here.
+        with ends_with_its_reader():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with ends_with_its_reader():
+                return super().invoke(ctx)
         except LmdbStoreError as error:
             raise CannotGoOnError(str(error)) from error
         except KeyboardInterrupt:

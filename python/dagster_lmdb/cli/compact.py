@@ -41,10 +41,16 @@ def compact(directory: Path, overrides: tuple[str, ...], keep: float | None) -> 
             keep_since=None if keep is None else now - keep, now=now, progress=report
         )
     click.echo(
-        f"Freed {done.records:,} records, {readable(done.bytes)};"
-        f" the log takes {readable(done.log_after)}, and took {readable(done.log_before)}."
+        f"Freed {done.records:,} records, {readable(done.bytes)} of the log's content;"
+        f" in whole pages it takes {readable(done.log_after)},"
+        f" and took {readable(done.log_before)}."
     )
     click.echo(
-        f"History is whole from record {done.whole_from:,} on,"
+        f"History is whole from record {done.whole_from:,} on{_earliest(done.whole_from)},"
         f" that of heartbeats and cursors from record {done.registers_from:,} on."
     )
+
+
+def _earliest(whole_from: int) -> str:
+    """The first state that is whole, where there are others before it."""
+    return f" (fork --at {whole_from - 1} and later)" if whole_from > 1 else ""

@@ -1,7 +1,8 @@
 """The scan of ``verify``, as a process: ``python -m dagster_lmdb.cli.scan DIR [OVERRIDE...]``.
 
 Prints one JSON value a line: ``[phase, done, total]`` as it goes on, and at the end an object,
-which has ``refused`` where the store could not be opened.
+which has ``refused`` where the store could not be opened, and ``damage`` where it could not be read
+through.
 """
 
 import json
@@ -34,7 +35,7 @@ def scan(directory: Path, overrides: tuple[str, ...]) -> dict[str, Any]:
     try:
         found = open_store(directory, overrides).verify(_Progress())
     except (DamagedStoreError, DamagedRecordError) as error:
-        return {"differences": [str(error)], "records": 0, "head": 0, "rows": 0}
+        return {"damage": error.finding}
     except LmdbStoreError as error:
         return {"refused": str(error)}
     return {

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import click
 
+from dagster_lmdb.cli.pipes import may_stay_unread
 from dagster_lmdb.cli.progress import Report, progress_bar
 from dagster_lmdb.cli.store import store_arguments
 
@@ -51,11 +52,13 @@ def verify(ctx: click.Context, directory: Path, overrides: tuple[str, ...], show
     with progress_bar() as report:
         differences, summary = scan_in_child(directory, overrides, report)
     shown = differences if show_all else differences[:_MOST_FINDINGS]
-    for difference in shown:
-        click.echo(difference)
-    if len(shown) < len(differences):
-        click.echo(f"... and {len(differences) - len(shown)} more (--all lists them)")
-    click.echo(summary)
+    # The status tells of the store, not of who reads this.
+    with may_stay_unread():
+        for difference in shown:
+            click.echo(difference)
+        if len(shown) < len(differences):
+            click.echo(f"... and {len(differences) - len(shown)} more (--all lists them)")
+        click.echo(summary)
     ctx.exit(1 if differences else 0)
 
 
@@ -88,6 +91,8 @@ def scan_in_child(directory: Path, overrides: tuple[str, ...], report: Report) -
         raise ScanFailedError("the scan ended without a result")
     if "refused" in result:
         raise ScanFailedError(result["refused"])
+    if "damage" in result:
+        return Findings([result["damage"]], "Not compared: the store cannot be read through.")
     count = len(result["differences"])
     verdict = f"{count} difference{'s' if count > 1 else ''}" if count else "sound"
     return Findings(

@@ -166,6 +166,7 @@ create_exception!(
 /// The exception of an engine's error.
 pub fn to_py(error: Error) -> PyErr {
     let text = error.to_string();
+    let finding = error.finding();
     match error {
         Error::NotAStore { .. } => NotAStoreError::new_err(text),
         Error::FormatTooNew { .. } => FormatTooNewError::new_err(text),
@@ -182,8 +183,16 @@ pub fn to_py(error: Error) -> PyErr {
         }
         Error::MapFull { .. } => MapFullError::new_err(text),
         Error::ReadersFull { .. } => ReadersFullError::new_err(text),
-        Error::Damaged { .. } | Error::DamagedRow(_) => DamagedStoreError::new_err(text),
-        Error::DamagedRecord { .. } => DamagedRecordError::new_err(text),
+        Error::Damaged { .. } | Error::DamagedRow(_) => {
+            with_attributes(DamagedStoreError::new_err(text), |value| {
+                value.setattr("finding", finding)
+            })
+        }
+        Error::DamagedRecord { .. } => {
+            with_attributes(DamagedRecordError::new_err(text), |value| {
+                value.setattr("finding", finding)
+            })
+        }
         Error::Body { sequence, .. } => undecodable(sequence, text),
         Error::RebuildRunning { .. } => RebuildRunningError::new_err(text),
         Error::MaintenanceRunning { .. } => MaintenanceRunningError::new_err(text),

@@ -217,11 +217,13 @@ pub enum Error {
 
     /// A compaction has taken what tells how it was.
     #[error(
-        "{path} tells how it was from record {whole_from} on, and was asked for record {at}: a compaction has taken states that later ones up to there overwrote, and what belonged to deleted runs and purged ticks; ask for a later record, or allow an incomplete copy to have what is left"
+        "history of {path} is whole from record {whole_from} on, so it tells how it was as of record {} and later, and was asked for record {at}: a compaction has taken states that later ones up to there overwrote, and what belonged to deleted runs and purged ticks; ask for a later record, or have what is left with --incomplete (in Python incomplete=True)",
+        .whole_from - 1
     )]
     NoLongerWhole {
         path: PathBuf,
         at: u64,
+        /// At least 2: nothing is missing before.
         whole_from: u64,
     },
 
@@ -250,4 +252,20 @@ pub enum Error {
     /// A failure of LMDB below the layers that know the store's path.
     #[error(transparent)]
     Storage(#[from] LmdbError),
+}
+
+impl Error {
+    /// The message as a finding of `verify`, which does not advise to run it.
+    pub fn finding(&self) -> String {
+        match self {
+            Error::Damaged { path, reason } => format!(
+                "the data file of {path} is damaged: {reason}; restore it from a backup",
+                path = path.display()
+            ),
+            Error::DamagedRecord { sequence, reason } => {
+                format!("record {sequence} is damaged: {reason}")
+            }
+            other => other.to_string(),
+        }
+    }
 }

@@ -459,7 +459,7 @@ fn from_the_horizon_on_forks_show_all_but_registers_and_before_it_they_are_refus
         match assert_refused(&log, below) {
             Error::NoLongerWhole {
                 at, whole_from: w, ..
-            } => assert_eq!((at, w), (below, whole_from - 1)),
+            } => assert_eq!((at, w), (below, whole_from)),
             error => panic!("{error}"),
         }
     }

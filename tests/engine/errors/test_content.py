@@ -145,8 +145,10 @@ def test_a_flipped_bit_in_a_record_is_found_by_reading_and_by_verify(
     (before, damaged, after) = storage.get_records_for_run("run").records
     storage.dispose()
     flip_bit(directory, b"q" * 64)
-    with pytest.raises(DamagedRecordError, match=f"record {damaged.storage_id} "):
+    with pytest.raises(DamagedRecordError, match=f"record {damaged.storage_id} ") as raised:
         storage.get_logs_for_run("run")
+    assert "dagster-lmdb verify" in str(raised.value)
+    assert raised.value.finding == str(raised.value).partition("; run")[0]
     with pytest.raises(DamagedRecordError, match=f"record {damaged.storage_id} "):
         storage.get_logs_for_all_runs_by_log_id(before.storage_id)
     assert storage.get_records_for_run("run", limit=1).records == [before]

@@ -46,9 +46,21 @@ def test_a_directory_with_other_files_is_not_a_store(tmp_path: Path, name: str) 
 def test_what_is_not_there_is_not_made_unless_asked(tmp_path: Path) -> None:
     with pytest.raises(NotAStoreError, match="no such directory"):
         EventLog(tmp_path / "none", create=False)
-    with pytest.raises(NotAStoreError, match="it is empty"):
+    with pytest.raises(NotAStoreError, match="it is empty; name the directory"):
         EventLog(tmp_path, create=False)
     assert list(tmp_path.iterdir()) == []
+
+
+@of(NotAStoreError)
+@pytest.mark.parametrize(
+    ("create", "advice"), [(True, "name an empty directory"), (False, "has as base_dir")]
+)
+def test_other_files_call_for_an_empty_directory_or_for_the_stores(
+    tmp_path: Path, create: bool, advice: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(NotAStoreError, match=f"notes.txt.*{advice}$"):
+        EventLog(tmp_path, create=create)
 
 
 _STATFS = """

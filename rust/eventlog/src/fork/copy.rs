@@ -134,7 +134,7 @@ fn check(
         return Err(Error::NoLongerWhole {
             path: directory.into(),
             at: at.get(),
-            whole_from: source.whole_from - 1,
+            whole_from: source.whole_from,
         });
     }
     Ok(())

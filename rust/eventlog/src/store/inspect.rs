@@ -15,6 +15,9 @@ use super::queue;
 use super::refusal::{damaged, not_a_store, refused};
 use crate::error::Result;
 
+/// What to do where a store was to be read and none is.
+pub const NAME_THE_STORE: &str = "name the directory that dagster.yaml has as base_dir";
+
 /// Refuses a directory that is not a store and may not become one.
 pub fn directory(directory: &Path, create: bool) -> Result<()> {
     let look = || {
@@ -68,12 +71,19 @@ fn judge(directory: &Path, queue: queue::Found, create: bool) -> Result<()> {
             _ => Err(foreign(directory, "data.mdb")),
         },
         (queue::Found::Absent, None) => match stranger(directory).map_err(io)? {
-            Some(name) => Err(not_a_store(
+            Some(name) if create => Err(not_a_store(
                 directory,
                 &format!("it holds other files ({name}); name an empty directory"),
             )),
+            Some(name) => Err(not_a_store(
+                directory,
+                &format!("it holds other files ({name}) and no data.mdb; {NAME_THE_STORE}"),
+            )),
             None if create => Ok(()),
-            None => Err(not_a_store(directory, "it is empty")),
+            None => Err(not_a_store(
+                directory,
+                &format!("it is empty; {NAME_THE_STORE}"),
+            )),
         },
         (_, _) => unfinished(),
     }
