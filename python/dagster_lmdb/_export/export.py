@@ -13,7 +13,7 @@ from dagster_lmdb._export import destination as destinations
 from dagster_lmdb._export import manifest as manifests
 from dagster_lmdb._export.destination import Destination, telling
 from dagster_lmdb._export.errors import MissingPackageError
-from dagster_lmdb._export.manifest import Manifest, Options
+from dagster_lmdb._export.manifest import PARTITIONINGS, TABLES, Manifest, Options
 from dagster_lmdb._history import asset_texts, type_names
 from dagster_lmdb.errors import BelowHorizonError, LmdbStoreError, SequenceRangeError
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dagster_lmdb._export.parquet import Writer
-
-TABLES = ("events", "runs", "ticks", "asset_checks", "backfills")
-PARTITIONINGS = ("date", "event_type")
 
 #: Tables whose rows later ones supersede, so that a compaction takes some.
 _VERSIONS = ("runs", "ticks", "backfills")

@@ -16,6 +16,9 @@ from dagster_lmdb._export.errors import (
     NotAnExportError,
 )
 
+TABLES = ("events", "runs", "ticks", "asset_checks", "backfills")
+PARTITIONINGS = ("date", "event_type")
+
 NAME = "manifest.json"
 
 #: What kind of file it is.

@@ -2,12 +2,12 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dagster_lmdb._core import EventLog
-from dagster_lmdb._export.export import PARTITIONINGS, TABLES, Exported, export_of, options_of
-from dagster_lmdb._history import asset_texts
+from dagster_lmdb._export.manifest import PARTITIONINGS, TABLES
 from dagster_lmdb._moments import Moment
 from dagster_lmdb.cli.counts import counted
 from dagster_lmdb.cli.moments import MomentType
@@ -15,6 +15,9 @@ from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.sizes import readable
 from dagster_lmdb.cli.store import open_store, store_arguments
 from dagster_lmdb.errors import NoSuchMomentError
+
+if TYPE_CHECKING:
+    from dagster_lmdb._export.export import Exported
 
 _EXAMPLES = """\b
 Examples:
@@ -98,6 +101,9 @@ def export(
     call that dies leaves nothing half: the next one goes on. docs/export.md says what the columns
     mean.
     """
+    from dagster_lmdb._export.export import export_of, options_of
+    from dagster_lmdb._history import asset_texts
+
     names = [name.strip() for name in columns.split(",")] if columns else None
     options = options_of(
         tables=tables or None,
@@ -134,7 +140,7 @@ def _first(store: EventLog, since: Moment | None) -> int | None:
         return 1
 
 
-def _summary(done: Exported, destination: Path) -> str:
+def _summary(done: "Exported", destination: Path) -> str:
     if done.last < done.first:
         return f"Nothing new: {destination} has all up to record {done.first - 1:,}."
     rows = ", ".join(counted_rows(table, number) for table, number in done.rows.items())
