@@ -14,6 +14,11 @@ LAST_LINES = 60
 _DEPLOYMENT = pytest.StashKey[Deployment]()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # It ends the processes that all others use.
+    items.sort(key=lambda item: item.path.name == "test_ending.py")
+
+
 @pytest.fixture(scope="session")
 def deployment(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
