@@ -1,5 +1,6 @@
 """History as Arrow, for pyarrow, polars, DuckDB and whatever else takes the PyCapsule interface."""
 
+import operator
 from collections.abc import Sequence
 from datetime import datetime
 from os import PathLike
@@ -8,6 +9,7 @@ from dagster import AssetKey, DagsterEventType
 
 from dagster_lmdb._arguments import asset_key_texts, seconds
 from dagster_lmdb._core import EventLog, History
+from dagster_lmdb.errors import SequenceRangeError
 
 
 def history(
@@ -50,8 +52,8 @@ def history(
 
     Raises:
         NotThereError: If there is no such run or asset.
-        SequenceRangeError: If a sequence is beyond the last record, or ``since`` is below the
-            horizon, from which on the history is whole.
+        SequenceRangeError: If a sequence is negative or beyond the last record (``since``: the next
+            one), or ``since`` is below the horizon, from which on the history is whole.
         LeaseLostError: While rows are read, if the reader was stopped for longer than its lease
             lasts, and a compaction took what it had yet to read.
         ValueError: If there is no such table.
@@ -110,5 +112,21 @@ def type_names(types: DagsterEventType | str | Sequence[DagsterEventType | str])
     return [each.value if isinstance(each, DagsterEventType) else each for each in types]
 
 
+def sequence_of(number: int) -> int:
+    """A sequence as the engine counts them.
+
+    Raises:
+        SequenceRangeError: If it is negative.
+        TypeError: If it is no integer.
+    """
+    sequence = operator.index(number)
+    if sequence < 0:
+        raise SequenceRangeError(f"there is no record {sequence}: the first one is record 1")
+    # No log has as many records as the engine can count.
+    return min(sequence, 2**63 - 1)
+
+
 def _place(place: int | datetime | None) -> int | float | None:
-    return seconds(place) if isinstance(place, datetime) else place
+    if isinstance(place, datetime):
+        return seconds(place)
+    return None if place is None else sequence_of(place)

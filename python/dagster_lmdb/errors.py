@@ -21,7 +21,7 @@ partition, a tag), as Dagster's SQLite storages do. All of them are subclasses o
   ``ConflictingRunError``, ``UnfinishedRunError``, ``RedactionError``, ``AbsorbRunningError``
 - what is to be written: ``DestinationExistsError``, ``DestinationError``
 - exports: ``NotAnExportError``, ``ExportMismatchError``, ``ExportVersionError``,
-  ``ExportRunningError``, ``MissingPackageError``
+  ``ExportRunningError``, ``MissingFilesError``, ``MissingPackageError``
 """
 
 from dagster_lmdb._core import (
@@ -56,6 +56,7 @@ from dagster_lmdb._export.errors import (
     ExportMismatchError,
     ExportRunningError,
     ExportVersionError,
+    MissingFilesError,
     MissingPackageError,
     NotAnExportError,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "LmdbStoreError",
     "MaintenanceRunningError",
     "MapFullError",
+    "MissingFilesError",
     "MissingPackageError",
     "NetworkFileSystemError",
     "NoSuchMomentError",

@@ -249,6 +249,30 @@ def test_folders_by_day(
     assert len(names) == 2
 
 
+@pytest.mark.parametrize("by", ["date", "event_type"])
+def test_a_table_without_rows_has_its_columns_in_folders_too(
+    instance: DagsterInstance, events: LmdbEventLogStorage, store: Path, dest: Path, by: str
+) -> None:
+    """Before the first row, and beside the rows of later increments."""
+    events.get_maximum_record_id()
+    assert call(store, dest, "--partition-by", by).exit_code == 0
+    for table in TABLES:
+        everything = f"{dest}/{table}/**/*.parquet"
+        assert duckdb.sql(f"select sequence from '{everything}'").fetchall() == []
+        frame = polars.scan_parquet(dest / table, hive_partitioning=True).collect()
+        assert len(frame) == 0
+        names = ds.dataset(dest / table, partitioning="hive").schema.names
+        assert {"sequence", "timestamp"} <= set(frame.columns) == set(names)
+    fill(instance)
+    assert call(store, dest, "--partition-by", by).exit_code == 0
+    for table in TABLES:
+        wanted = len(rows(dagster_lmdb.history(store, table)))
+        everything = f"{dest}/{table}/**/*.parquet"
+        assert duckdb.sql(f"select count(*) from '{everything}'").fetchall() == [(wanted,)]
+        assert len(polars.scan_parquet(dest / table, hive_partitioning=True).collect()) == wanted
+        assert ds.dataset(dest / table, partitioning="hive").count_rows() == wanted > 0
+
+
 def expected_day(expected: list[oracle.Row], sequence: int) -> str:
     (row,) = [row for row in expected if row["sequence"] == sequence]
     return f"{row['timestamp']:%Y-%m-%d}"

@@ -124,6 +124,26 @@ def test_bounds_are_sequences_or_times(
     assert rows(dagster_lmdb.history(store, since=last["sequence"], until=last["sequence"]))
 
 
+def test_bounds_that_no_log_has_are_errors(
+    store: Path, stored: list[tuple[int, EventLogEntry]]
+) -> None:
+    head = dagster_lmdb.history(store).head
+    # Whoever asks for what came after the last row may ask before there is any.
+    assert rows(dagster_lmdb.history(store, since=head + 1)) == []
+    for beyond in (head + 2, 2**63, 2**64, 2**70):
+        with pytest.raises(SequenceRangeError, match="beyond"):
+            dagster_lmdb.history(store, since=beyond)
+    for beyond in (head + 1, 2**64):
+        with pytest.raises(SequenceRangeError, match="beyond"):
+            dagster_lmdb.history(store, until=beyond)
+    for name in ("since", "until"):
+        with pytest.raises(SequenceRangeError, match="there is no record -1"):
+            dagster_lmdb.history(store, **{name: -1})
+        for number in (1.5, float("nan"), float("inf"), "1"):
+            with pytest.raises(TypeError):
+                dagster_lmdb.history(store, **{name: number})
+
+
 def test_rows_are_filtered_by_run_asset_and_type(
     store: Path, stored: list[tuple[int, EventLogEntry]]
 ) -> None:

@@ -6,8 +6,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import reduce
+from operator import getitem
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster import DagsterInstance
@@ -55,9 +58,19 @@ def test_a_destination_that_is_something_else(dest: Path, store: Path, tmp_path:
     (other / "manifest.json").write_text("{")
     refused(other, store, other, says="manifest.json is damaged")
     refused(other / "no", store, other / "no" / "such", says="No such file or directory")
+    for inside in (other / "file" / "new", other / "file" / "new" / "er"):
+        refused(inside, store, inside, says=f"{other / 'file'} is not a directory")
     empty = tmp_path / "empty"
     empty.mkdir()
     assert call(store, empty).exit_code == 0
+
+
+def test_a_destination_within_the_store(dest: Path, store: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(store)
+    for inside in (store / "exported", link / "exported", store / ".." / store.name / "exported"):
+        refused(inside, store, inside, says="is in the directory of the store")
+    refused(store / "exported", link, store / "exported", says="is in the directory of the store")
 
 
 def test_another_store(dest: Path, tmp_path: Path) -> None:
@@ -100,6 +113,88 @@ def test_the_record_that_the_checksum_is_of_may_be_compacted(
     events.store_event(log_line(make_new_run_id(), "a later one"))
     assert call(store, by_events, *options).exit_code == 0
     assert read(by_events, "events")[-1]["message"] == "a later one"
+
+
+def test_files_that_were_taken_away(
+    instance: DagsterInstance, dest: Path, store: Path, tmp_path: Path
+) -> None:
+    """They are missed whether or not there is anything new."""
+    assert call(store, dest).exit_code == 0
+    gone = files(dest, "runs")[0]
+    kept = tmp_path / gone.name
+    shutil.move(gone, kept)
+    says = f"{dest / 'runs'} has 1 of the 2 files that manifest.json counts"
+    refused(dest, store, dest, says=says)
+    with pytest.raises(errors.MissingFilesError):
+        dagster_lmdb.export(store, dest)
+    shutil.copy(kept, gone)
+    assert call(store, dest).exit_code == 0
+    gone.unlink()
+    fill(instance)
+    refused(dest, store, dest, says=says)
+    assert call(store, dest, "--incomplete").exit_code == 0
+    assert json.loads((dest / "manifest.json").read_text())["tables"]["runs"]["files"] == 2
+    fill(instance)
+    assert call(store, dest).exit_code == 0, "it counts what is left"
+
+
+#: What may be changed by hand without anything going wrong; rows and increments are only told.
+HARMLESS = ("first", "increments", "rows")
+
+
+def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Paths to all that is in a JSON value, containers too."""
+    if path:
+        yield path
+    if isinstance(value, (dict, list)):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(each, (*path, key))
+
+
+def test_a_manifest_that_was_changed(
+    instance: DagsterInstance, dest: Path, store: Path, tmp_path: Path
+) -> None:
+    """Each value alone: missing, of another type, another one."""
+    kept = shutil.copytree(dest, tmp_path / "kept")
+    text = (dest / "manifest.json").read_text()
+    head = dagster_lmdb.history(store).head
+    tried = 0
+    for path in leaves(json.loads(text)):
+        *above, last = path
+        value = reduce(getitem, path, json.loads(text))
+        others: list[Any] = [None, "another", [], {}, -1, 1.5]
+        if isinstance(value, int):
+            others += [value + 1, value - 1, head + 1]
+        for other in others:
+            if other == value:
+                continue
+            manifest = json.loads(text)
+            reduce(getitem, above, manifest)[last] = other
+            (dest / "manifest.json").write_text(json.dumps(manifest))
+            before = contents(dest)
+            result = call(store, dest)
+            tried += 1
+            if result.exit_code == 0:
+                assert is_harmless(path, value, other), (path, value, other)
+                shutil.rmtree(dest)
+                shutil.copytree(kept, dest)
+            else:
+                assert result.exit_code == 2, (path, value, other, result.exception)
+                assert len(result.stderr.splitlines()) == 1
+                assert contents(dest) == before
+    assert tried > 200
+
+
+def is_harmless(path: tuple[str | int, ...], value: Any, other: Any) -> bool:
+    """Whether an export may go on with a value of the manifest changed."""
+    name = path[-1]
+    if name == "marks" and isinstance(other, (list, dict)):
+        return not other  # the head and the epoch are still looked at
+    if name == "files":
+        return type(other) is int and 0 <= other < value  # more files than it counts are there
+    if name == "epoch":
+        return type(other) is int and 0 <= other < value  # the marks are still looked at
+    return name in HARMLESS and type(other) is int and other >= 0
 
 
 @pytest.mark.parametrize(
@@ -158,7 +253,8 @@ def test_what_is_not_there(dest: Path, store: Path, tmp_path: Path) -> None:
         (["--type", "NOTHING"], "NOTHING is not a type"),
         (["--columns", "nothing"], "has a column nothing; there are asset_key"),
         (["--table", "ticks", "--run", "nobody"], "table ticks cannot be filtered by run"),
-        (["--since", head + 2], "beyond the last one"),
+        (["--since", head + 1], f"record {head + 1} is beyond the last one of the store"),
+        (["--since", 2**70], "beyond the last one of the store"),
         (["--until", head + 1], f"record {head + 1} is beyond its head"),
         (["--since", 9, "--until", 8], "record 8 comes before record 9"),
         (["--until", "2001-01-01"], "no such moment"),
@@ -220,6 +316,9 @@ def test_each_error_has_a_type(dest: Path, store: Path, tmp_path: Path) -> None:
         dagster_lmdb.export(store, tmp_path / "file")
     with pytest.raises(errors.ExportMismatchError):
         dagster_lmdb.export(store, dest, partition_by="date")
+    for since in (2**63, 2**70, -1):
+        with pytest.raises(errors.SequenceRangeError):
+            dagster_lmdb.export(store, tmp_path / "new", since=since)
     with pytest.raises(errors.LmdbStoreError, match="there is no table nothing; tables are events"):
         dagster_lmdb.export(store, dest, tables=["nothing"])
     with pytest.raises(errors.LmdbStoreError, match="partitioned by color, but by date or event_t"):

@@ -42,6 +42,15 @@ def now_of(instance: DagsterInstance, run_id: str) -> Row:
     return oracle.run(record)
 
 
+def test_a_list_is_empty_where_dagsters_is_and_null_where_there_is_none(
+    instance: DagsterInstance, store: Path
+) -> None:
+    for selection in (None, frozenset(), {dg.AssetKey("a")}):
+        instance.add_run(run(asset_selection=selection))
+    found = rows(dagster_lmdb.history(store, "runs"))
+    assert [row["asset_selection"] for row in found] == [None, [], [["a"]]]
+
+
 def test_each_record_that_changes_a_run_is_a_row(instance: DagsterInstance, store: Path) -> None:
     added = run(
         remote_job_origin=job_origin(),

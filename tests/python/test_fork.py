@@ -176,6 +176,12 @@ def test_what_is_no_store_and_what_exists_is_refused(
         result = call("fork", directory_of(whole), there, "--at", 1)
         assert (result.exit_code, result.stdout) == (2, "")
         assert "exists; nothing was written" in result.stderr
+    (tmp_path / "link").symlink_to(directory_of(whole))
+    for inside in (directory_of(whole) / "then", tmp_path / "link" / "then"):
+        result = call("fork", directory_of(whole), inside, "--at", 1)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "is in the directory of the store" in result.stderr
+    (tmp_path / "link").unlink()
     assert [path for path in sorted(tmp_path.rglob("*")) if path.name != "compaction"] == before
     assert call("fork", directory_of(whole), tmp_path / "then").exit_code == 2, "no moment"
 

@@ -111,6 +111,11 @@ def check_place(path: Path) -> None:
     Raises:
         NotAnExportError: If it is something else.
     """
+    for parent in path.parents:
+        if parent.exists():
+            if not parent.is_dir():
+                raise NotAnExportError(f"{parent} is not a directory, and cannot hold {path.name}")
+            break
     if not path.exists() and not path.is_symlink():
         return
     if not path.is_dir():

@@ -15,6 +15,10 @@ class ExportVersionError(LmdbStoreError):
     """A destination that another version of the schema was written to."""
 
 
+class MissingFilesError(LmdbStoreError):
+    """A destination from which files were taken away."""
+
+
 class ExportRunningError(LmdbStoreError):
     """Another process exports to the destination."""
 

@@ -14,7 +14,8 @@ from dagster_lmdb._export import manifest as manifests
 from dagster_lmdb._export.destination import Destination, telling
 from dagster_lmdb._export.errors import MissingPackageError
 from dagster_lmdb._export.manifest import PARTITIONINGS, TABLES, Manifest, Options
-from dagster_lmdb._history import asset_texts, type_names
+from dagster_lmdb._history import asset_texts, sequence_of, type_names
+from dagster_lmdb.debug.destination import check_outside
 from dagster_lmdb.errors import BelowHorizonError, LmdbStoreError, SequenceRangeError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def export(
         partition_by: ``date`` (of the timestamp, UTC) or, for ``events``, ``event_type``: puts the
             rows into a folder for each, named as Hive does.
         incomplete: Go on although a compaction has taken states of runs, ticks and backfills since
-            the last increment.
+            the last increment, or files of earlier increments are gone.
         progress: Called with the table, the records that were looked at and how many there are.
 
     Raises:
@@ -92,6 +93,7 @@ def export(
         ExportMismatchError: If it is an export of another store, of one that was taken back, or
             with other options.
         ExportVersionError: If it has other columns than this release writes.
+        MissingFilesError: If it has fewer files than its manifest counts.
         ExportRunningError: If another process exports to it.
         DestinationError: If it cannot be written, as on a full disk.
         BelowHorizonError: If a compaction has taken what was new.
@@ -99,8 +101,10 @@ def export(
         NotThereError: If there is no such run or asset.
         LmdbStoreError: If the store cannot be opened, or a table, column or filter is not there.
     """
+    log = EventLog(directory, create=False)
     return export_of(
-        EventLog(directory, create=False),
+        log,
+        Path(directory),
         Path(destination),
         options=options_of(
             tables=tables,
@@ -110,8 +114,8 @@ def export(
             event_types=None if event_type is None else type_names(event_type),
             partition_by=partition_by,
         ),
-        since=since,
-        until=until,
+        since=None if since is None else first_of(log, since),
+        until=None if until is None else sequence_of(until),
         incomplete=incomplete,
         progress=progress,
     )
@@ -157,8 +161,23 @@ def options_of(
     )
 
 
+def first_of(log: EventLog, since: int) -> int:
+    """The first record to export, as a caller counts it.
+
+    Raises:
+        SequenceRangeError: If there is none yet.
+    """
+    sequence, head = sequence_of(since), log.head()
+    if sequence > max(head, 1):
+        raise SequenceRangeError(
+            f"record {since} is beyond the last one of the store, which is {head}"
+        )
+    return sequence
+
+
 def export_of(
     log: EventLog,
+    directory: Path,
     path: Path,
     *,
     options: Options,
@@ -170,6 +189,7 @@ def export_of(
     """The same of a store that is open."""
     _need_pyarrow()
     destinations.check_place(path)
+    check_outside(path, directory)
     if since == 0:
         since = 1
     # What is asked for is looked at before anything is made.
@@ -199,6 +219,10 @@ class _Increment:
         if manifest is not None:
             manifest.check_store(log, path)
             manifest.check_options(options, since, path)
+            if incomplete:
+                self._manifest = manifest.recounted(path)
+            else:
+                manifest.check_files(path)
         self.first = manifest.sequence + 1 if manifest else since or 1
         self._hold = log.hold(self.first)
         try:
@@ -345,7 +369,7 @@ class _Increment:
                 if progress is not None:
                     progress(table, min(max(batches.position - self.first + 1, 0), total), total)
             writer.close()
-            if self._manifest is None and not writer.rows and by is None:
+            if self._manifest is None and not writer.rows:
                 writer.write_no_rows()
         if progress is not None:
             progress(table, total, total)

@@ -5,7 +5,7 @@ A JSON object in ``manifest.json`` beside the tables; docs/export.md says what i
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from dagster_lmdb._core import EventLog
 from dagster_lmdb._export.errors import (
     ExportMismatchError,
     ExportVersionError,
+    MissingFilesError,
     NotAnExportError,
 )
 
@@ -121,7 +122,7 @@ class Manifest:
             " any more: it was put back to an earlier state, from a backup or by a power cut;"
             " export to another directory"
         )
-        if log.head() < self.sequence:
+        if log.head() < self.sequence or log.epoch < self.epoch:
             raise taken_back
         found = [(log.checksum(sequence), checksum) for sequence, checksum in self.marks]
         # What was compacted since has no checksum to compare.
@@ -147,6 +148,28 @@ class Manifest:
                 f"{path} begins at record {self.first}, and is asked for from record {since} on; it"
                 f" goes on after record {self.sequence} by itself"
             )
+
+    def recounted(self, path: Path) -> "Manifest":
+        """The same with as many files as there are. O(files)."""
+        tables = {
+            name: replace(table, files=_files(path, name)) for name, table in self.tables.items()
+        }
+        return replace(self, tables=tables)
+
+    def check_files(self, path: Path) -> None:
+        """Checks that no file is gone, by their number. O(files).
+
+        Raises:
+            MissingFilesError: If there are fewer than were written.
+        """
+        for name, table in self.tables.items():
+            there = _files(path, name)
+            if there < table.files:
+                raise MissingFilesError(
+                    f"{path / name} has {there} of the {table.files} files that {NAME} counts; put"
+                    " back what was taken away, or export to another directory; or go on with what"
+                    " is left, with --incomplete (in Python incomplete=True)"
+                )
 
     def check_columns(self, columns: Mapping[str, list[str]], path: Path) -> None:
         """Checks that the tables have the columns that are there.
@@ -188,16 +211,59 @@ def read(directory: Path) -> Manifest | None:
                 f" writes version {SCHEMA_VERSION}; export to another directory"
             )
         tables = {name: Table(**table) for name, table in content.pop("tables").items()}
-        return Manifest(
+        manifest = Manifest(
             options=Options(**content.pop("options")),
             tables=tables,
             marks=[(int(sequence), int(checksum)) for sequence, checksum in content.pop("marks")],
             **content,
         )
+        _check(manifest)
+        return manifest
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise NotAnExportError(
             f"{path} is damaged ({error!r}); export to another directory"
         ) from error
+
+
+def _files(directory: Path, table: str) -> int:
+    return sum(1 for _ in (directory / table).rglob("*.parquet"))
+
+
+def _check(manifest: Manifest) -> None:
+    """Checks that values are such as ``dump`` writes, and agree with each other.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    options, tables = manifest.options, manifest.tables
+
+    def is_names(value: object) -> bool:
+        return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+    counts = [manifest.epoch, manifest.first, manifest.sequence, manifest.increments]
+    counts += [count for each in tables.values() for count in (each.rows, each.files)]
+    counts += [number for mark in manifest.marks for number in mark]
+    marks = [sequence for sequence, _ in manifest.marks]
+    rules = {
+        "store": isinstance(manifest.store, str),
+        "numbers": all(type(count) is int and count >= 0 for count in counts),
+        "options": is_names(options.tables)
+        and all(
+            names is None or is_names(names)
+            for names in (options.columns, options.runs, options.assets, options.event_types)
+        )
+        and options.partition_by in (None, *PARTITIONINGS),
+        "tables": list(tables) == options.tables and set(tables) <= set(TABLES),
+        "columns": all(is_names(table.columns) for table in tables.values()),
+    }
+    if all(rules.values()):
+        rules |= {
+            "first": 1 <= manifest.first <= manifest.sequence + 1,
+            "sequence": all(table.sequence == manifest.sequence for table in tables.values()),
+            "marks": marks == sorted(set(marks)) and (marks or [0])[-1] <= manifest.sequence,
+        }
+    if wrong := [name for name, holds in rules.items() if not holds]:
+        raise ValueError(f"its {wrong[0]}")
 
 
 def _shown(name: str, value: str | Sequence[str] | None) -> str:

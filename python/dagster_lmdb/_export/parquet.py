@@ -28,6 +28,10 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 
 DATE, EVENT_TYPE = "date", "event_type"
 
+#: The folder that has the columns of a table where no row is yet; from that of nulls pyarrow tells
+#: no type.
+_FOLDERS_OF_NO_ROWS = {DATE: "1970-01-01", EVENT_TYPE: "ENGINE_EVENT"}
+
 #: The column that each way of partitioning goes by.
 SOURCES = {DATE: "timestamp", EVENT_TYPE: "event_type"}
 
@@ -68,8 +72,12 @@ class Writer:
             part.close()
 
     def write_no_rows(self) -> None:
-        """Leaves a file of no rows, so that the columns are there."""
-        part = _Part(self, "")
+        """Leaves a file of no rows, so that the columns are there.
+
+        With folders, in one of them: readers take its column, and that column's type, from there.
+        """
+        by = self.partition_by
+        part = _Part(self, f"{by}={_FOLDERS_OF_NO_ROWS[by]}" if by else "")
         part.open()
         part.close()
 

@@ -77,7 +77,8 @@ _ONE_OF = {
 @click.option(
     "--incomplete",
     is_flag=True,
-    help="Go on although a compaction has taken states since the last call, with what is left.",
+    help="Go on with what is left, although a compaction has taken states since the last call, or"
+    " files of earlier calls are gone.",
 )
 def export(
     directory: Path,
@@ -117,6 +118,7 @@ def export(
     with progress_bar() as report:
         done = export_of(
             store,
+            directory,
             destination,
             options=options,
             since=_first(store, since),
@@ -129,8 +131,12 @@ def export(
 
 def _first(store: EventLog, since: Moment | None) -> int | None:
     """The first record of a moment, or after it."""
-    if since is None or since.sequence is not None:
-        return since.sequence if since else None
+    if since is None:
+        return None
+    if since.sequence is not None:
+        from dagster_lmdb._export.export import first_of
+
+        return first_of(store, since.sequence)
     try:
         return since.resolve(store, time.time()) + 1
     except NoSuchMomentError:

@@ -9,6 +9,7 @@ from dagster_lmdb._moments import OUTSIDE, Moment, what_is_missing
 from dagster_lmdb.cli.moments import MomentType
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.store import open_store, store_arguments
+from dagster_lmdb.debug.destination import check_outside
 
 _EXAMPLES = """\b
 Examples:
@@ -54,6 +55,8 @@ def fork(
     a daemon on it would start them. To look, a webserver is enough.
     """
     store = open_store(directory, overrides)
+    if not destination.exists():
+        check_outside(destination, directory)
     with progress_bar() as report:
         sequence = moment.resolve(store, time.time(), report)
         made = store.fork(

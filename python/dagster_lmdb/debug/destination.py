@@ -1,4 +1,4 @@
-"""A file that is there whole or not at all."""
+"""Where something is written: a file that is there whole or not at all."""
 
 import errno
 import os
@@ -44,6 +44,16 @@ def whole_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def check_outside(path: Path, store: Path) -> None:
+    """Checks that what is to be written is not within a store, which has its own files there.
+
+    Raises:
+        DestinationError: If it is, whatever links lead there.
+    """
+    if path.resolve().is_relative_to(store.resolve()):
+        raise DestinationError(f"{path} is in the directory of the store; name one elsewhere")
 
 
 def _linked(name: str, path: Path) -> bool:
