@@ -30,6 +30,7 @@ from dagster._core.events import (
     EVENT_TYPE_TO_PIPELINE_RUN_STATUS,
     DagsterEventBatchMetadata,
     RunFailureReason,
+    StepMaterializationData,
 )
 from dagster._core.storage.dagster_run import RunOpConcurrency, RunRecord
 from dagster._core.utils import make_new_run_id
@@ -361,3 +362,57 @@ def test_the_storage_chooses_the_tags_to_index_when_it_writes(tmp_path: Path) ->
     [first, _] = storage.get_logs_for_run("a_run")
     assert first.asset_materialization.tags == {"team": "a", "size": "1"}
     storage.dispose()
+
+
+def test_tags_of_a_batch_are_chosen_for_each_set_of_keys(tmp_path: Path) -> None:
+    asked = []
+
+    class Choosy(LmdbEventLogStorage):
+        def get_asset_tags_to_index(self, tag_keys: set[str]) -> set[str]:
+            asked.append(tag_keys)
+            return tag_keys & ({"team", "size"} if len(tag_keys) == 2 else {"team"})
+
+    storage = Choosy(str(tmp_path / "events"))
+    tags = [
+        {"team": "a", "size": "1"},
+        {"team": "b", "size": "2"},
+        {"size": "3", "team": "c"},
+        {"team": "d", "size": "4", "unit": "cm"},
+        {"size": "5"},
+        {},
+        {"size": "6"},
+        {"team": "e"},
+    ]
+    batch = [materialization("a_run", f"asset_{n}", tags=each) for n, each in enumerate(tags)]
+    storage.store_event_batch(batch)
+    indexed = [
+        storage.get_event_tags_for_asset(dg.AssetKey(f"asset_{number}"))
+        for number in range(len(tags))
+    ]
+    first = [[each] for each in tags[:3]]
+    assert indexed == [*first, [{"team": "d"}], [], [], [], [{"team": "e"}]]
+    two, three = {"team", "size"}, {"team", "size", "unit"}
+    assert asked == [two, two, three, {"size"}, {"team"}]
+    storage.dispose()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ["a"],
+        ["gauges", "gauge_01"],
+        ["a/b", "", " "],
+        ['a"quote', "back\\slash", "new\nline", "\x00\x1f\x7f\u2028"],
+        ["\xe9", "\u6c34", "\U0001f30a"],
+        ["lone \ud800 surrogate"],
+    ],
+)
+def test_an_asset_is_found_by_any_key_that_dagster_writes(
+    storage: LmdbEventLogStorage, parts: list[str]
+) -> None:
+    key = dg.AssetKey(parts)
+    data = StepMaterializationData(dg.AssetMaterialization(key))
+    storage.store_event(event("a_run", DagsterEventType.ASSET_MATERIALIZATION, data))
+    assert storage.has_asset_key(key)
+    assert storage.all_asset_keys() == [key]
+    assert len(storage.fetch_materializations(key, limit=2).records) == 1

@@ -10,7 +10,7 @@ use engine_support::{Draft, Log, assert_sound, done, head, line, new_log, of_typ
 use eventlog::command::{Command, NewDocument, Put};
 use eventlog::compaction::Keep;
 use eventlog::fork::{Fork, ForkOptions, Moment};
-use eventlog::projection::{LogSource, TABLES, Table, Target, fold};
+use eventlog::projection::{LogSource, Names, TABLES, Table, Target, fold};
 use eventlog::query::open_record;
 use eventlog::record::Space;
 use eventlog::store::lmdb::{Environment, EnvironmentOptions};
@@ -113,7 +113,8 @@ fn refolded(log: &EventLog, to: u64) -> Rows {
                     break;
                 }
                 let source = LogSource::Other(view, tree);
-                let mut target = Target::new(&mut writing, &trees, source);
+                let mut names = Names::default();
+                let mut target = Target::new(&mut writing, &trees, source, &mut names);
                 fold(&mut target, sequence, &open_record(sequence, frame)?)?;
             }
             Ok(())

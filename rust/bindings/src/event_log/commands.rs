@@ -7,6 +7,7 @@ use pyo3::pymethods;
 
 use super::EventLog;
 use super::facets::EntryFacets;
+use super::indexed_tags::TagsToIndex;
 use crate::codec::{Codec, Encoded, FacetValue, InternedShape, encode};
 use crate::errors::LmdbStoreError;
 
@@ -20,9 +21,10 @@ impl EventLog {
     ) -> PyResult<Vec<u64>> {
         let codec = Codec::of_dagster(py)?;
         let mut events = Vec::with_capacity(entries.len().unwrap_or(0));
+        let mut tags_to_index = TagsToIndex::new(tags_to_index);
         for entry in entries.try_iter()? {
             let entry = entry?;
-            let mut facets = EntryFacets::of(&entry, tags_to_index)?;
+            let mut facets = EntryFacets::of(&entry, &mut tags_to_index)?;
             let body = self.encode(py, &codec, &entry, &facets.values())?;
             let payload = facets.payload(&body)?;
             events.push(NewEvent {

@@ -3,9 +3,12 @@
 use eventlog::record::event_type::{STATUS_CHANGES, names};
 use eventlog::record::{AssetFacet, CheckFacet, Event, Record, StatusFacet};
 use pyo3::intern;
-use pyo3::prelude::{Bound, PyAny, PyAnyMethods, PyResult, Python};
-use pyo3::types::{PyDict, PyDictMethods, PySet, PyString, PyStringMethods};
+use pyo3::prelude::{Bound, Py, PyAny, PyAnyMethods, PyResult, Python};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyModule, PyString, PyStringMethods};
 
+use super::asset_key::key_text;
+use super::indexed_tags::TagsToIndex;
 use crate::codec::FacetValue;
 
 /// The facets of an `EventLogEntry`, holding the Python strings they come from.
@@ -22,7 +25,7 @@ pub struct EntryFacets<'py> {
 }
 
 struct EntryAsset<'py> {
-    key: Bound<'py, PyString>,
+    key: String,
     partition: Option<Bound<'py, PyString>>,
     subset: Vec<Bound<'py, PyString>>,
     tags: Vec<(Bound<'py, PyString>, Bound<'py, PyString>)>,
@@ -37,7 +40,7 @@ struct EntryStatus<'py> {
 }
 
 struct EntryCheck<'py> {
-    asset_key: Bound<'py, PyString>,
+    asset_key: String,
     name: Bound<'py, PyString>,
     partition: Option<Bound<'py, PyString>>,
     more_partitions: Vec<String>,
@@ -47,8 +50,11 @@ struct EntryCheck<'py> {
 }
 
 impl<'py> EntryFacets<'py> {
-    /// Reads the facets of an entry. `tags_to_index` chooses among an asset event's tag keys.
-    pub fn of(entry: &Bound<'py, PyAny>, tags_to_index: &Bound<'py, PyAny>) -> PyResult<Self> {
+    /// Reads the facets of an entry. `tags_to_index` chooses among an asset event's tags.
+    pub fn of(
+        entry: &Bound<'py, PyAny>,
+        tags_to_index: &mut TagsToIndex<'_, 'py>,
+    ) -> PyResult<Self> {
         let py = entry.py();
         let mut facets = Self {
             timestamp: entry.getattr(intern!(py, "timestamp"))?.extract()?,
@@ -133,7 +139,7 @@ impl<'py> EntryFacets<'py> {
 impl EntryAsset<'_> {
     fn facet(&self) -> PyResult<AssetFacet<'_>> {
         Ok(AssetFacet {
-            key: self.key.to_str()?,
+            key: &self.key,
             partition: borrow(&self.partition)?,
             subset: self
                 .subset
@@ -164,7 +170,7 @@ impl EntryStatus<'_> {
 impl EntryCheck<'_> {
     fn facet(&self) -> PyResult<CheckFacet<'_>> {
         Ok(CheckFacet {
-            asset_key: self.asset_key.to_str()?,
+            asset_key: &self.asset_key,
             name: self.name.to_str()?,
             partition: borrow(&self.partition)?,
             more_partitions: u32::try_from(self.more_partitions.len())?,
@@ -178,7 +184,7 @@ impl EntryCheck<'_> {
 fn asset_of<'py>(
     event: &Bound<'py, PyAny>,
     event_type: &str,
-    tags_to_index: &Bound<'py, PyAny>,
+    tags_to_index: &mut TagsToIndex<'_, 'py>,
 ) -> PyResult<Option<EntryAsset<'py>>> {
     let py = event.py();
     let specific = event.getattr(intern!(py, "event_specific_data"))?;
@@ -189,8 +195,13 @@ fn asset_of<'py>(
         _ => event.clone(),
     };
     let key = of.getattr(intern!(py, "asset_key"))?;
+    if key.is_none() {
+        return Ok(None);
+    }
     // A freshness state may be of a check, which has no place among assets.
-    if key.is_none() || !key.hasattr(intern!(py, "path"))? {
+    let is_of_asset = matches!(event_type, names::MATERIALIZATION | names::OBSERVATION)
+        || key.hasattr(intern!(py, "path"))?;
+    if !is_of_asset {
         return Ok(None);
     }
     let mut asset = EntryAsset {
@@ -202,7 +213,7 @@ fn asset_of<'py>(
     };
     match event_type {
         names::MATERIALIZATION | names::OBSERVATION => {
-            asset.tags = indexed_tags(&of, tags_to_index)?;
+            asset.tags = tags_to_index.of(&of)?;
         }
         names::PLANNED => asset.subset = subset_keys(&specific)?,
         names::FAILED => {
@@ -261,37 +272,6 @@ fn subset_keys<'py>(planned: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PySt
         .collect()
 }
 
-fn indexed_tags<'py>(
-    asset_event: &Bound<'py, PyAny>,
-    tags_to_index: &Bound<'py, PyAny>,
-) -> PyResult<Vec<(Bound<'py, PyString>, Bound<'py, PyString>)>> {
-    let py = asset_event.py();
-    let tags = asset_event.getattr(intern!(py, "tags"))?;
-    if tags.is_none() || tags.len()? == 0 {
-        return Ok(Vec::new());
-    }
-    let tags = match tags.cast_into::<PyDict>() {
-        Ok(tags) => tags,
-        Err(error) => {
-            PyDict::from_sequence(&error.into_inner().call_method0(intern!(py, "items"))?)?
-        }
-    };
-    let wanted = tags_to_index.call1((PySet::new(py, tags.keys())?,))?;
-    let mut indexed = Vec::new();
-    for (key, value) in tags.iter() {
-        if wanted.contains(&key)? {
-            indexed.push((key.cast_into::<PyString>()?, value.cast_into::<PyString>()?));
-        }
-    }
-    Ok(indexed)
-}
-
-fn key_text<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
-    Ok(key
-        .call_method0(intern!(key.py(), "to_string"))?
-        .cast_into::<PyString>()?)
-}
-
 fn text<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyString>>> {
     if value.is_none() {
         Ok(None)
@@ -306,16 +286,29 @@ fn borrow<'a>(text: &'a Option<Bound<'_, PyString>>) -> PyResult<Option<&'a str>
 
 /// Dagster's clock, which tests freeze.
 fn now(py: Python<'_>) -> PyResult<f64> {
-    let time = py.import(intern!(py, "dagster._time"))?;
-    time.call_method0(intern!(py, "get_current_timestamp"))?
+    static TIME: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    imported(py, &TIME, "dagster._time")?
+        .call_method0(intern!(py, "get_current_timestamp"))?
         .extract()
+}
+
+/// A module of Dagster's, whose import is asked for once.
+fn imported<'py>(
+    py: Python<'py>,
+    module: &'static PyOnceLock<Py<PyModule>>,
+    name: &str,
+) -> PyResult<&'py Bound<'py, PyModule>> {
+    Ok(module
+        .get_or_try_init(py, || py.import(name).map(Bound::unbind))?
+        .bind(py))
 }
 
 /// The status that a run has after an event, and why it failed, as Dagster's run storages see it.
 fn status_of<'py>(event: &Bound<'py, PyAny>, event_type: &str) -> PyResult<EntryStatus<'py>> {
     let py = event.py();
-    let events = py.import(intern!(py, "dagster._core.events"))?;
-    let statuses = events.getattr(intern!(py, "EVENT_TYPE_TO_PIPELINE_RUN_STATUS"))?;
+    static EVENTS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let statuses = imported(py, &EVENTS, "dagster._core.events")?
+        .getattr(intern!(py, "EVENT_TYPE_TO_PIPELINE_RUN_STATUS"))?;
     let status = statuses.get_item(event.getattr(intern!(py, "event_type"))?)?;
     let mut failure_reason = None;
     if event_type == "PIPELINE_FAILURE" {

@@ -3,6 +3,7 @@
 //! Every method takes what it needs from Python, lets the GIL go for the engine's part, and builds
 //! Python objects after the snapshot has ended.
 
+mod asset_key;
 mod assets;
 mod checks;
 mod commands;
@@ -13,6 +14,7 @@ mod facets;
 mod fork;
 mod handle;
 mod history;
+mod indexed_tags;
 mod partitions;
 mod shapes;
 mod store;

@@ -1,8 +1,11 @@
 //! Deciding on events, wipes and dynamic partitions.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::{Command, Decision, NewEvent, Reply, decide_deletion, decide_documents, decide_pools};
+use super::{
+    Command, Decided, Decision, NewEvent, Reply, decide_deletion, decide_documents, decide_pools,
+};
 use crate::error::{Error, Result};
 use crate::projection::key::{Key, check, partition};
 use crate::projection::{Table, dynamic_partitions, rows};
@@ -21,7 +24,7 @@ use crate::value::Shape;
 ///
 /// [`Error::DuplicatePlannedCheck`] where an evaluation matches several planned executions;
 /// [`Error::Refused`] for a payload that is no event. Nothing is stored then.
-pub fn decide(state: &Reader<'_>, command: &Command) -> Result<Decision> {
+pub fn decide<'c>(state: &Reader<'_>, command: &'c Command) -> Result<Decision<'c>> {
     match command {
         Command::DefineShapes { shapes } => define_shapes(state, shapes),
         Command::StoreEvents { events } => store_events(state, events),
@@ -93,7 +96,7 @@ pub fn decide(state: &Reader<'_>, command: &Command) -> Result<Decision> {
     }
 }
 
-fn define_shapes(state: &Reader<'_>, shapes: &[Shape]) -> Result<Decision> {
+fn define_shapes(state: &Reader<'_>, shapes: &[Shape]) -> Result<Decision<'static>> {
     let mut known = HashMap::new();
     let mut next = 0;
     for row in state.prefix(Table::Shapes, &Key::new())? {
@@ -110,7 +113,7 @@ fn define_shapes(state: &Reader<'_>, shapes: &[Shape]) -> Result<Decision> {
                 ordinal: next,
                 shape: shape.clone(),
             };
-            records.push(Record::ShapeDefined(defined).encode());
+            records.push(Decided::from(&Record::ShapeDefined(defined)));
             next += 1;
             next - 1
         });
@@ -122,7 +125,7 @@ fn define_shapes(state: &Reader<'_>, shapes: &[Shape]) -> Result<Decision> {
     })
 }
 
-fn store_events(state: &Reader<'_>, events: &[NewEvent]) -> Result<Decision> {
+fn store_events<'c>(state: &Reader<'_>, events: &'c [NewEvent]) -> Result<Decision<'c>> {
     let mut sequence = state.head()?;
     let mut records = Vec::with_capacity(events.len());
     let mut sequences = Vec::with_capacity(events.len());
@@ -130,9 +133,12 @@ fn store_events(state: &Reader<'_>, events: &[NewEvent]) -> Result<Decision> {
     for event in events {
         sequence = sequence.next();
         sequences.push(sequence);
-        records.push(event.payload.clone());
+        let place = records.len();
         let facets = read_event(&event.payload)?;
-        let Some(facet) = &facets.check else { continue };
+        let Some(facet) = &facets.check else {
+            records.push(decided(event, facets));
+            continue;
+        };
         if facets.event_type == Some(names::CHECK_PLANNED) {
             here.add(&facets, facet, facet.partition);
             for (index, partition) in event.more_partitions.iter().enumerate() {
@@ -146,7 +152,7 @@ fn store_events(state: &Reader<'_>, events: &[NewEvent]) -> Result<Decision> {
                     partition: partition.clone(),
                     created: facet.created,
                 };
-                records.push(Record::CheckExecutionPlanned(more).encode());
+                records.push(Decided::from(&Record::CheckExecutionPlanned(more)));
             }
         } else if !facets.run_id.is_empty() {
             let matches = here.count(&facets, facet) + count_planned(state, &facets, facet)?;
@@ -162,11 +168,19 @@ fn store_events(state: &Reader<'_>, events: &[NewEvent]) -> Result<Decision> {
                 here.add(&facets, facet, facet.partition);
             }
         }
+        records.insert(place, decided(event, facets));
     }
     Ok(Decision {
         records,
         reply: Reply::Events(sequences),
     })
+}
+
+fn decided<'c>(event: &'c NewEvent, facets: Event<'c>) -> Decided<'c> {
+    Decided {
+        payload: Cow::Borrowed(&event.payload),
+        record: Some(Record::Event(facets)),
+    }
 }
 
 fn read_event(payload: &[u8]) -> Result<Event<'_>> {
@@ -237,7 +251,7 @@ fn count_planned(state: &Reader<'_>, event: &Event<'_>, facet: &CheckFacet<'_>) 
     Ok(matches)
 }
 
-fn wipe(state: &Reader<'_>, now: f64) -> Result<Decision> {
+fn wipe(state: &Reader<'_>, now: f64) -> Result<Decision<'static>> {
     for table in Table::OF_EVENTS {
         if !state.is_empty(table)? {
             return Ok(Decision::of(vec![Record::EventLogWiped(EventLogWiped {
@@ -248,7 +262,7 @@ fn wipe(state: &Reader<'_>, now: f64) -> Result<Decision> {
     Ok(Decision::nothing())
 }
 
-fn wipe_asset(state: &Reader<'_>, asset_key: &str, now: f64) -> Result<Decision> {
+fn wipe_asset(state: &Reader<'_>, asset_key: &str, now: f64) -> Result<Decision<'static>> {
     let Some(asset) = state.asset(asset_key)? else {
         return Ok(Decision::nothing());
     };
@@ -275,7 +289,7 @@ fn wipe_asset_partitions(
     asset_key: &str,
     partitions: &[String],
     now: f64,
-) -> Result<Decision> {
+) -> Result<Decision<'static>> {
     let Some(asset) = state.asset(asset_key)? else {
         return Ok(Decision::nothing());
     };
@@ -325,7 +339,7 @@ fn add_dynamic_partitions(
     definition: &str,
     keys: &[String],
     now: f64,
-) -> Result<Decision> {
+) -> Result<Decision<'static>> {
     let mut seen = HashSet::new();
     let mut records = Vec::new();
     for key in keys {
@@ -345,7 +359,7 @@ fn delete_dynamic_partition(
     definition: &str,
     key: &str,
     now: f64,
-) -> Result<Decision> {
+) -> Result<Decision<'static>> {
     let known = state.get(
         Table::DynamicPartitions,
         &dynamic_partitions::name_key(definition, key),

@@ -16,7 +16,7 @@ pub(super) fn delete_run(
     run_id: &str,
     step: usize,
     now: f64,
-) -> Result<Decision> {
+) -> Result<Decision<'static>> {
     let mut records = Vec::new();
     for space in [Space::Run, Space::Telemetry] {
         if let Some(id) = documents::by_key(state, space, run_id)?
@@ -40,7 +40,7 @@ pub(super) fn delete_run_events(
     run_id: &str,
     step: usize,
     now: f64,
-) -> Result<Decision> {
+) -> Result<Decision<'static>> {
     let mut records = Vec::new();
     let mut reply = Reply::Done;
     if let Some(run) = state.run(run_id)? {
@@ -67,7 +67,7 @@ pub(super) fn delete_run_events(
 }
 
 /// The next step of removing the rows of deleted runs, the oldest deletion first.
-pub(super) fn sweep(state: &Reader<'_>, step: usize, now: f64) -> Result<Decision> {
+pub(super) fn sweep(state: &Reader<'_>, step: usize, now: f64) -> Result<Decision<'static>> {
     let mut deletions = state.prefix(Table::DeletedRuns, &Key::new())?;
     let Some((key, row)) = deletions.next().transpose()? else {
         return Ok(Decision::nothing());

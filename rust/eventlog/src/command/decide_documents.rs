@@ -1,6 +1,6 @@
 //! Deciding on documents, and on how runs stand.
 
-use super::{Decision, NewDocument, Purge, Put, Removal, Reply, RunStatusEvent};
+use super::{Decided, Decision, NewDocument, Purge, Put, Removal, Reply, RunStatusEvent};
 use crate::error::{Error, Result};
 use crate::projection::documents::{
     FINISHED, REPOSITORY_LABEL, SAME_TIME, advanced, is_after_making, may_have, set_tag,
@@ -22,7 +22,7 @@ const INDEXED_TAGS: [&str; 2] = [".dagster/repository", ".dagster/pool/"];
 /// Term of a run that is read back with such a tag.
 const OWN_TAG: &str = "own tag";
 
-pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], now: f64) -> Result<Decision> {
+pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], now: f64) -> Result<Decision<'static>> {
     let mut records = Vec::new();
     let mut ids = Vec::new();
     let mut next = state.head()?;
@@ -92,7 +92,7 @@ pub(super) fn put(state: &Reader<'_>, new: &[NewDocument], now: f64) -> Result<D
                 body: &document.body,
             }),
         });
-        records.push(record.encode());
+        records.push(Decided::from(&record));
     }
     Ok(Decision {
         records,
@@ -117,7 +117,7 @@ pub(super) fn add_run(
     run: &NewDocument,
     snapshot_id: Option<&str>,
     now: f64,
-) -> Result<Decision> {
+) -> Result<Decision<'static>> {
     if let Some(snapshot_id) = snapshot_id
         && documents::by_key(state, Space::Snapshot, snapshot_id)?.is_none()
     {
@@ -127,7 +127,11 @@ pub(super) fn add_run(
 }
 
 /// Removes documents, unless others keep them.
-pub(super) fn remove(state: &Reader<'_>, removals: &[Removal], now: f64) -> Result<Decision> {
+pub(super) fn remove(
+    state: &Reader<'_>,
+    removals: &[Removal],
+    now: f64,
+) -> Result<Decision<'static>> {
     let mut going: Vec<(Space, Sequence, DocumentRow)> = Vec::new();
     for removal in removals {
         let space = removal.space;
@@ -165,7 +169,12 @@ pub(super) fn remove(state: &Reader<'_>, removals: &[Removal], now: f64) -> Resu
 }
 
 /// Removes the documents to purge that come first; [`Reply::More`] where there may be others.
-pub(super) fn purge(state: &Reader<'_>, purge: &Purge, step: usize, now: f64) -> Result<Decision> {
+pub(super) fn purge(
+    state: &Reader<'_>,
+    purge: &Purge,
+    step: usize,
+    now: f64,
+) -> Result<Decision<'static>> {
     let ids = to_purge(state, purge, step)?;
     let mut records = Vec::with_capacity(ids.len());
     for id in &ids {
@@ -198,7 +207,13 @@ pub fn to_purge(state: &Reader<'_>, purge: &Purge, limit: usize) -> Result<Vec<S
     )
 }
 
-pub(super) fn gone(space: Space, id: Sequence, key: &str, created: f64, now: f64) -> Vec<u8> {
+pub(super) fn gone(
+    space: Space,
+    id: Sequence,
+    key: &str,
+    created: f64,
+    now: f64,
+) -> Decided<'static> {
     let document = Document {
         timestamp: now,
         space,
@@ -207,7 +222,7 @@ pub(super) fn gone(space: Space, id: Sequence, key: &str, created: f64, now: f64
         created,
         state: None,
     };
-    Record::Document(document).encode()
+    Decided::from(&Record::Document(document))
 }
 
 /// Tells a run of a status event. Nothing changes where storing the event has done it: where the
@@ -220,7 +235,7 @@ pub(super) fn handle_run_event(
     run_id: &str,
     event: &RunStatusEvent,
     now: f64,
-) -> Result<Decision> {
+) -> Result<Decision<'static>> {
     let Some((id, row)) = run_row(state, run_id)? else {
         return Ok(Decision::nothing());
     };
@@ -258,7 +273,7 @@ pub(super) fn add_run_tags(
     run_id: &str,
     tags: &[(String, String)],
     now: f64,
-) -> Result<Decision> {
+) -> Result<Decision<'static>> {
     let Some((id, row)) = run_row(state, run_id)? else {
         return Err(Error::NotThere(run_id.to_owned()));
     };
@@ -290,7 +305,13 @@ fn has_tag(row: &DocumentRow, state: &RunState, tag: &(String, String)) -> bool 
     has(&format!("tag:{key}"), value) && (!is_indexed || has(OWN_TAG, key))
 }
 
-fn set_run_state(run_id: &str, id: Sequence, old: RunState, new: RunState, now: f64) -> Decision {
+fn set_run_state(
+    run_id: &str,
+    id: Sequence,
+    old: RunState,
+    new: RunState,
+    now: f64,
+) -> Decision<'static> {
     if old == new {
         return Decision::nothing();
     }
@@ -327,7 +348,7 @@ fn has_event(state: &Reader<'_>, run_id: &str, event_type: &str, timestamp: f64)
 }
 
 /// Removes all documents of spaces.
-pub(super) fn wipe(state: &Reader<'_>, spaces: &[Space], now: f64) -> Result<Decision> {
+pub(super) fn wipe(state: &Reader<'_>, spaces: &[Space], now: f64) -> Result<Decision<'static>> {
     for space in spaces {
         if documents::count(state, *space, &documents::Find::default())? > 0 {
             let wiped = SpacesWiped {

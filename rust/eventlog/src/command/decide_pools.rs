@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Claim, Decision, Reply};
+use super::{Claim, Decided, Decision, Reply};
 use crate::error::Result;
 use crate::projection::Table;
 use crate::projection::key::pool as keys;
@@ -20,7 +20,7 @@ pub(super) fn claim(
     step_key: &str,
     priority: i64,
     now: f64,
-) -> Result<Decision> {
+) -> Result<Decision<'static>> {
     let pool = read_pool(state, pool_name)?;
     let old: Option<PoolStep> =
         state.row(Table::Pools, &keys::step(pool_name, run_id, step_key))?;
@@ -52,7 +52,7 @@ pub(super) fn claim(
     }
     let record = step_record(pool_name, run_id, step_key, Some(new), now);
     Ok(Decision {
-        records: vec![record.encode()],
+        records: vec![Decided::from(&record)],
         reply,
     })
 }
@@ -63,7 +63,7 @@ pub(super) fn set_limit(
     limit: i64,
     from_default: bool,
     now: f64,
-) -> Result<Decision> {
+) -> Result<Decision<'static>> {
     let pool = read_pool(state, pool_name)?;
     // A default changes the limit of a pool, leaves the way it was set, and assigns nothing.
     let stays_default = from_default && (pool.limit.is_none() || pool.from_default);
@@ -75,7 +75,11 @@ pub(super) fn set_limit(
     Ok(Decision::of(records))
 }
 
-pub(super) fn delete_limit(state: &Reader<'_>, pool_name: &str, now: f64) -> Result<Decision> {
+pub(super) fn delete_limit(
+    state: &Reader<'_>,
+    pool_name: &str,
+    now: f64,
+) -> Result<Decision<'static>> {
     let pool = read_pool(state, pool_name)?;
     Ok(Decision::of(resize(state, &pool, None, false, 0, now)?))
 }

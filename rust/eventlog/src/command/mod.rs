@@ -9,9 +9,11 @@ mod decide_deletion;
 mod decide_documents;
 mod decide_pools;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Space, Term};
+use crate::record::{Record, Space, Term};
 use crate::sequence::Sequence;
 use crate::value::Shape;
 
@@ -229,15 +231,33 @@ pub struct Claim {
     pub priority: Option<i64>,
 }
 
-/// The records that a command becomes, encoded and in order, and its reply.
+/// The records that a command becomes, in order, and its reply.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Decision {
-    /// Payloads; the first gets the sequence after the head.
-    pub records: Vec<Vec<u8>>,
+pub struct Decision<'c> {
+    /// The first gets the sequence after the head.
+    pub records: Vec<Decided<'c>>,
     pub reply: Reply,
 }
 
-impl Decision {
+/// A record that a command becomes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided<'c> {
+    /// The encoded record; the command's own bytes where it holds them.
+    pub payload: Cow<'c, [u8]>,
+    /// What the payload says, where deciding has read it.
+    pub record: Option<Record<'c>>,
+}
+
+impl From<&Record<'_>> for Decided<'_> {
+    fn from(record: &Record<'_>) -> Self {
+        Self {
+            payload: Cow::Owned(record.encode()),
+            record: None,
+        }
+    }
+}
+
+impl Decision<'_> {
     /// Nothing changes.
     pub fn nothing() -> Self {
         Self {
@@ -247,9 +267,9 @@ impl Decision {
     }
 
     /// These records, in order.
-    pub fn of(records: Vec<crate::record::Record<'_>>) -> Self {
+    pub fn of(records: Vec<Record<'_>>) -> Self {
         Self {
-            records: records.iter().map(crate::record::Record::encode).collect(),
+            records: records.iter().map(Decided::from).collect(),
             reply: Reply::Done,
         }
     }

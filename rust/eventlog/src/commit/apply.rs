@@ -4,13 +4,13 @@
 //! fold sees what the records before it left. An error aborts the transaction: nothing is stored.
 
 use super::redo;
-use crate::command::{Command, Decision, Reply, decide};
+use crate::command::{Command, Decided, Decision, Reply, decide};
 use crate::error::{Error, Result};
 use crate::log::times::Latest;
 use crate::projection::key::Key;
-use crate::projection::{LogSource, Target, fold};
+use crate::projection::{LogSource, Names, Target, fold};
 use crate::query::Reader;
-use crate::record::{Record, seal_frame};
+use crate::record::{Record, frame_header};
 use crate::sequence::Sequence;
 use crate::store::{Outcome, Served, Transaction};
 
@@ -24,7 +24,7 @@ pub fn apply(transaction: &mut Transaction<'_>, command: &Command) -> Result<Out
             Outcome::Nothing(decision.reply)
         });
     }
-    put(transaction, head, command, &decision.records)?;
+    put(transaction, head, command, decision.records)?;
     Ok(Outcome::Commit(decision.reply))
 }
 
@@ -41,7 +41,7 @@ pub fn serve(transaction: &mut Transaction<'_>, words: &[u8], room: usize) -> Re
     let Ok(reply) = rmp_serde::to_vec(&decision.reply) else {
         return Ok(Served::Alone);
     };
-    let records = &decision.records;
+    let records = decision.records;
     // Clearing what was cached has words of redo only with the record of a wipe.
     let is_silent = records.is_empty() && cached_by(&command).is_some();
     if reply.len() > room || is_silent {
@@ -54,7 +54,10 @@ pub fn serve(transaction: &mut Transaction<'_>, words: &[u8], room: usize) -> Re
 }
 
 /// The head, and what follows it.
-fn decide_on(transaction: &Transaction<'_>, command: &Command) -> Result<(Sequence, Decision)> {
+fn decide_on<'c>(
+    transaction: &Transaction<'_>,
+    command: &'c Command,
+) -> Result<(Sequence, Decision<'c>)> {
     let (log, set) = (transaction.trees().log, transaction.live_set());
     let state = Reader::new(transaction.view(), set, log);
     Ok((state.head()?, decide(&state, command)?))
@@ -65,37 +68,53 @@ fn put(
     transaction: &mut Transaction<'_>,
     head: Sequence,
     command: &Command,
-    records: &[Vec<u8>],
+    records: Vec<Decided<'_>>,
 ) -> Result<()> {
     let mut words = transaction
         .take_redo()
         .unwrap_or_else(|| redo::begin(head.next()));
-    redo::add(&mut words, records);
+    redo::add(&mut words, &records);
     transaction.set_redo(words);
     let mut sequence = head;
     let mut latest = Latest::now();
-    for payload in records {
+    let mut names = Names::default();
+    for Decided { payload, record } in &records {
         sequence = sequence.next();
-        latest.see(append(transaction, sequence, payload)?);
+        let read;
+        let record = match record {
+            Some(record) => record,
+            None => {
+                read = decode(payload)?;
+                &read
+            }
+        };
+        append(transaction, &mut names, sequence, payload, record)?;
+        latest.see(record.timestamp());
     }
     latest.mark(transaction, sequence)?;
     clear_what_was_cached(transaction, command)?;
     Ok(())
 }
 
-/// Appends one record and folds it into the live projections; returns the record's time.
+/// Reads a record that is to be appended.
+pub(super) fn decode(payload: &[u8]) -> Result<Record<'_>> {
+    Record::decode(payload).map_err(|error| Error::Refused(error.to_string()))
+}
+
+/// Appends one record, whose payload says `record`, and folds it into the live projections. `names` are
+/// those of the transaction's records so far.
 pub(super) fn append(
     transaction: &mut Transaction<'_>,
+    names: &mut Names,
     sequence: Sequence,
     payload: &[u8],
-) -> Result<Option<f64>> {
+    record: &Record<'_>,
+) -> Result<()> {
     let (log, set) = (transaction.trees().log, transaction.live_set());
     let writing = transaction.writing();
-    writing.append(log, &sequence.to_key(), &seal_frame(payload))?;
-    let record = Record::decode(payload).map_err(|error| Error::Refused(error.to_string()))?;
-    let mut target = Target::new(writing, set, LogSource::Same(log));
-    fold(&mut target, sequence, &record)?;
-    Ok(record.timestamp())
+    writing.append_in_two(log, &sequence.to_key(), &frame_header(payload), payload)?;
+    let mut target = Target::new(writing, set, LogSource::Same(log), names);
+    fold(&mut target, sequence, record)
 }
 
 /// What Dagster caches of an asset's partitions only ever grows, so a wipe takes it away, also one

@@ -7,9 +7,11 @@
 //! Deciding is not done again: what a command led to is in its records, and folding them is
 //! deterministic.
 
-use super::apply::{append, clear_cached_status};
+use super::apply::{append, clear_cached_status, decode};
+use crate::command::Decided;
 use crate::error::{Error, Result};
 use crate::log::times::Latest;
+use crate::projection::Names;
 use crate::query::Reader;
 use crate::record::Record;
 use crate::sequence::Sequence;
@@ -21,11 +23,11 @@ pub fn begin(first: Sequence) -> Vec<u8> {
 }
 
 /// Adds records, which follow those before.
-pub fn add(words: &mut Vec<u8>, records: &[Vec<u8>]) {
-    words.reserve(records.iter().map(|record| 4 + record.len()).sum());
-    for record in records {
-        words.extend_from_slice(&(record.len() as u32).to_le_bytes());
-        words.extend_from_slice(record);
+pub fn add(words: &mut Vec<u8>, records: &[Decided<'_>]) {
+    words.reserve(records.iter().map(|record| 4 + record.payload.len()).sum());
+    for Decided { payload, .. } in records {
+        words.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        words.extend_from_slice(payload);
     }
 }
 
@@ -42,14 +44,16 @@ pub fn redo(transaction: &mut Transaction<'_>, bytes: &[u8]) -> Result<()> {
         )));
     }
     let mut latest = Latest::now();
+    let mut names = Names::default();
     while !rest.is_empty() {
         let (length, after) = rest.split_first_chunk().ok_or_else(cut)?;
         let length = u32::from_le_bytes(*length) as usize;
         let (payload, after) = after.split_at_checked(length).ok_or_else(cut)?;
         rest = after;
         sequence = sequence.next();
-        latest.see(append(transaction, sequence, payload)?);
-        let record = Record::decode(payload).map_err(|error| Error::Refused(error.to_string()))?;
+        let record = decode(payload)?;
+        append(transaction, &mut names, sequence, payload, &record)?;
+        latest.see(record.timestamp());
         match &record {
             Record::AssetWiped(wiped) => clear_cached_status(transaction, Some(&wiped.asset_key))?,
             Record::AssetPartitionsWiped(wiped) => {

@@ -11,7 +11,7 @@ use std::thread;
 use crate::commit::SCHEMA;
 use crate::error::{Error, Result};
 use crate::log::scan;
-use crate::projection::{LogSource, Target, fold as fold_record};
+use crate::projection::{LogSource, Names, Target, fold as fold_record};
 use crate::query::{Reader, open_record};
 use crate::record::{Husk, Record, frame_checksum, open_frame, payload_of, seal_frame};
 use crate::refold::Progress;
@@ -244,13 +244,14 @@ impl Copy<'_> {
     fn append(&mut self, batch: &Batch) -> Result<()> {
         let trees = self.draft.trees();
         self.draft.write(|writing| {
+            let mut names = Names::default();
             for (sequence, place) in &batch.frames {
                 let frame = &batch.bytes[place.clone()];
                 writing.append(trees.log, &sequence.to_key(), frame)?;
                 let record = Record::decode(payload_of(frame))
                     .map_err(|error| damaged(*sequence, error.to_string()))?;
                 let source = LogSource::Same(trees.log);
-                let mut target = Target::new(writing, &trees.sets[0], source);
+                let mut target = Target::new(writing, &trees.sets[0], source, &mut names);
                 fold_record(&mut target, *sequence, &record)?;
             }
             Ok(())

@@ -1,6 +1,7 @@
 //! Assets: which are known, their events by type and tag, and the latest of each partition.
 
 use super::key::{Key, asset_event, partition};
+use super::names::NamedAsset;
 use super::rows::{Asset, AssetEvent, AssetPartition};
 use super::{Table, Target};
 use crate::error::Result;
@@ -42,13 +43,9 @@ pub(super) fn fold_event(
     };
     let row = AssetEvent {
         timestamp: event.timestamp,
-        partition: facet.partition.map(str::to_owned),
+        partition: facet.partition,
         partitions: partitions.len() as u32,
-        tags: facet
-            .tags
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
+        tags: facet.tags.clone(),
     };
     target.put_row(
         Table::AssetEvents,
@@ -84,18 +81,24 @@ pub(super) fn number_asset(
     target: &mut Target<'_, '_>,
     sequence: Sequence,
     asset_key: &str,
-) -> Result<Asset> {
-    let key = Key::new().long_text(asset_key);
-    if let Some(asset) = target.row(Table::Assets, &key)? {
+) -> Result<NamedAsset> {
+    if let Some(asset) = target.names().asset(asset_key) {
         return Ok(asset);
     }
-    let asset = Asset {
-        number: sequence.get(),
-        key: asset_key.to_owned(),
-        known: false,
-        wiped_at: None,
+    let key = Key::new().long_text(asset_key);
+    let asset = match target.row::<Asset>(Table::Assets, &key)? {
+        Some(asset) => NamedAsset::from(&asset),
+        None => {
+            let asset = NamedAsset {
+                number: sequence.get(),
+                known: false,
+                wiped_at: None,
+            };
+            target.put_row(Table::Assets, &key, &asset.row(asset_key))?;
+            asset
+        }
     };
-    target.put_row(Table::Assets, &key, &asset)?;
+    target.names().keep_asset(asset_key, asset);
     Ok(asset)
 }
 
@@ -105,11 +108,13 @@ pub(super) fn make_known(
     sequence: Sequence,
     asset_key: &str,
     timestamp: f64,
-) -> Result<Asset> {
+) -> Result<NamedAsset> {
     let mut asset = number_asset(target, sequence, asset_key)?;
     if !asset.known && asset.wiped_at.is_none_or(|wiped| timestamp > wiped) {
         asset.known = true;
-        target.put_row(Table::Assets, &Key::new().long_text(asset_key), &asset)?;
+        let key = Key::new().long_text(asset_key);
+        target.put_row(Table::Assets, &key, &asset.row(asset_key))?;
+        target.names().keep_asset(asset_key, asset);
     }
     Ok(asset)
 }
@@ -178,11 +183,11 @@ fn recompute_latest(
 }
 
 /// Keys of `asset_events` that an event has beside the one with its row.
-pub(super) fn more_keys(
+pub(super) fn more_keys<Text: AsRef<str>>(
     asset: u64,
     event_type: &str,
     skipped: bool,
-    tags: &[(String, String)],
+    tags: &[(Text, Text)],
     sequence: Sequence,
 ) -> Vec<Key> {
     let mut keys = Vec::new();
@@ -194,7 +199,10 @@ pub(super) fn more_keys(
         };
         keys.push(event_key(asset, code, sequence));
     }
-    for (key, value) in tags.iter().filter(|(key, _)| key.starts_with(FOUND_BY_TAG)) {
+    let tags = tags
+        .iter()
+        .map(|(key, value)| (key.as_ref(), value.as_ref()));
+    for (key, value) in tags.filter(|(key, _)| key.starts_with(FOUND_BY_TAG)) {
         keys.push(tag_key(asset, key, value).sequence(sequence));
     }
     keys

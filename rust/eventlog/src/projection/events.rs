@@ -44,12 +44,19 @@ pub(super) fn number_run(
     sequence: Sequence,
     run_id: &str,
 ) -> Result<u64> {
-    let key = Key::new().long_text(run_id);
-    if let Some(number) = target.get(Table::Runs, &key)? {
-        return Ok(Sequence::from_key_end(number)?.get());
+    if let Some(number) = target.names().run(run_id) {
+        return Ok(number);
     }
-    target.put(Table::Runs, &key, &sequence.to_key())?;
-    Ok(sequence.get())
+    let key = Key::new().long_text(run_id);
+    let number = match target.get(Table::Runs, &key)? {
+        Some(number) => Sequence::from_key_end(number)?.get(),
+        None => {
+            target.put(Table::Runs, &key, &sequence.to_key())?;
+            sequence.get()
+        }
+    };
+    target.names().keep_run(run_id, number);
+    Ok(number)
 }
 
 /// Key of `run_events`.

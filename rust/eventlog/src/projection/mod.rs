@@ -12,6 +12,7 @@ pub mod dynamic_partitions;
 pub mod events;
 mod fold;
 pub mod key;
+mod names;
 mod pools;
 pub mod rows;
 mod tables;
@@ -19,5 +20,6 @@ mod target;
 pub mod times;
 
 pub use fold::fold;
+pub use names::Names;
 pub use tables::{FOLD_VERSION, TABLES, Table};
 pub use target::{LogSource, Target};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Table, key::Key, rows};
+use super::{Names, Table, key::Key, rows};
 use crate::error::{Error, Result};
 use crate::record::{Event, FrameError, Record, open_frame};
 use crate::sequence::Sequence;
@@ -24,20 +24,29 @@ pub struct Target<'a, 'e> {
     transaction: &'a mut WriteTransaction<'e>,
     trees: &'a [Tree],
     log: LogSource<'a>,
+    names: &'a mut Names,
 }
 
 impl<'a, 'e> Target<'a, 'e> {
-    /// The set of `trees` in `transaction`.
+    /// The set of `trees` in `transaction`. `names` are those of what this transaction folded into the
+    /// set before, or none.
     pub fn new(
         transaction: &'a mut WriteTransaction<'e>,
         trees: &'a [Tree],
         log: LogSource<'a>,
+        names: &'a mut Names,
     ) -> Self {
         Self {
             transaction,
             trees,
             log,
+            names,
         }
+    }
+
+    /// Names that the fold need not look up.
+    pub fn names(&mut self) -> &mut Names {
+        self.names
     }
 
     fn tree(&self, table: Table) -> Tree {

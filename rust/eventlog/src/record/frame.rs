@@ -37,13 +37,15 @@ pub enum FrameError {
     Kind(u8),
 }
 
+/// What stands before a record's MessagePack in its frame.
+pub fn frame_header(payload: &[u8]) -> [u8; HEADER] {
+    let [a, b, c, d] = crc32c::crc32c(payload).to_le_bytes();
+    [FRAME_FORMAT, a, b, c, d]
+}
+
 /// Wraps a record's MessagePack into a frame.
 pub fn seal_frame(payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER + payload.len());
-    bytes.push(FRAME_FORMAT);
-    bytes.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
+    [&frame_header(payload), payload].concat()
 }
 
 /// Checks a frame's format and checksum.

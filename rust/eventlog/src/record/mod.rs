@@ -9,7 +9,7 @@ pub use documents::{
     Document, DocumentState, RunState, RunStateSet, Space, SpacesWiped, StatusFacet, Term,
 };
 pub use frame::{
-    Frame, FrameError, frame_checksum, frame_kind, open_frame, payload_of, seal_frame,
+    Frame, FrameError, frame_checksum, frame_header, frame_kind, open_frame, payload_of, seal_frame,
 };
 pub use kinds::{
     AssetFacet, AssetPartitionsWiped, AssetWiped, CheckExecutionPlanned, CheckFacet, Definition,

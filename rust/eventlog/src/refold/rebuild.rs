@@ -7,7 +7,7 @@
 use super::Progress;
 use crate::error::{Error, Result};
 use crate::log::scan;
-use crate::projection::{FOLD_VERSION, LogSource, Table, Target, fold};
+use crate::projection::{FOLD_VERSION, LogSource, Names, Table, Target, fold};
 use crate::query::{Reader, open_record};
 use crate::record::Record;
 use crate::sequence::Sequence;
@@ -90,13 +90,11 @@ fn fold_chunk(transaction: &mut Transaction<'_>) -> Result<Outcome<(Sequence, Se
         frames.push((sequence, frame.to_vec()));
     }
     let writing = transaction.writing();
+    let mut names = Names::default();
+    let mut target = Target::new(writing, set, LogSource::Same(log), &mut names);
     for (sequence, frame) in &frames {
         let record: Record<'_> = open_record(*sequence, frame)?;
-        fold(
-            &mut Target::new(writing, set, LogSource::Same(log)),
-            *sequence,
-            &record,
-        )?;
+        fold(&mut target, *sequence, &record)?;
         at = *sequence;
     }
     let done = at >= head;

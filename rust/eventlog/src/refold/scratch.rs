@@ -5,7 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::error::{Error, Result};
-use crate::projection::{TABLES, Target};
+use crate::projection::{LogSource, Names, TABLES, Target};
 use crate::query::Reader;
 use crate::store::lmdb::{Environment, EnvironmentOptions, Tree, View};
 
@@ -63,8 +63,10 @@ impl Scratch {
         fold: impl FnOnce(&mut Target<'_, '_>) -> Result<R>,
     ) -> Result<R> {
         let mut transaction = self.environment.write()?;
-        let source = crate::projection::LogSource::Other(view, log);
-        let result = fold(&mut Target::new(&mut transaction, &self.trees, source))?;
+        let source = LogSource::Other(view, log);
+        let mut names = Names::default();
+        let mut target = Target::new(&mut transaction, &self.trees, source, &mut names);
+        let result = fold(&mut target)?;
         transaction.commit()?;
         Ok(result)
     }

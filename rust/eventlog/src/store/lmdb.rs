@@ -344,6 +344,34 @@ impl WriteTransaction<'_> {
         self.put_with(tree, key, value, ffi::MDB_APPEND)
     }
 
+    /// As [`Self::append`], of a value that is in two places: copied once, into its page.
+    pub fn append_in_two(
+        &mut self,
+        tree: Tree,
+        key: &[u8],
+        head: &[u8],
+        rest: &[u8],
+    ) -> Result<()> {
+        let mut key = value_of(key);
+        let mut value = ffi::MDB_val {
+            mv_size: head.len() + rest.len(),
+            mv_data: ptr::null_mut(),
+        };
+        let flags = ffi::MDB_APPEND | ffi::MDB_RESERVE;
+        // SAFETY: the transaction is live; LMDB copies the key during the call and reads no value.
+        check("mdb_put", unsafe {
+            ffi::mdb_put(self.raw, tree.0, &mut key, &mut value, flags)
+        })?;
+        // SAFETY: LMDB has reserved the bytes of both, one after the other, in a page of this
+        // transaction, where they stay until the next call.
+        unsafe {
+            let place = value.mv_data.cast::<u8>();
+            ptr::copy_nonoverlapping(head.as_ptr(), place, head.len());
+            ptr::copy_nonoverlapping(rest.as_ptr(), place.add(head.len()), rest.len());
+        }
+        Ok(())
+    }
+
     fn put_with(&mut self, tree: Tree, key: &[u8], value: &[u8], flags: c_uint) -> Result<()> {
         let (mut key, mut value) = (value_of(key), value_of(value));
         // SAFETY: the transaction is live; LMDB copies key and value during the call.
