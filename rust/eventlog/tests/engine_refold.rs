@@ -13,7 +13,7 @@ use eventlog::command::{Command, NewDocument, Put};
 use eventlog::error::Error;
 use eventlog::projection::{TABLES, Table};
 use eventlog::record::{Space, Term};
-use eventlog::store::{Outcome, Transaction};
+use eventlog::store::{OpenOptions, Outcome, Transaction};
 
 const A: &str = r#"["a"]"#;
 
@@ -299,4 +299,37 @@ fn both_sets_take_turns_and_the_old_one_is_emptied() {
         assert_eq!(left.unwrap(), 0);
         assert_sound(&log);
     }
+}
+
+#[test]
+fn a_rebuild_removes_the_trees_that_another_fold_had() {
+    let log = a_log_of_everything();
+    let names = |log: &EventLog| {
+        log.store()
+            .read(|snapshot| Ok(snapshot.view().tree_names()?))
+    };
+    let before = names(&log).unwrap();
+    let added = log.store().write(&|| false, |transaction| {
+        for (name, rows) in [
+            ("a.asset_partitions", 45_000_u32),
+            ("b.asset_partitions", 0),
+        ] {
+            let tree = transaction.writing().create_tree(name)?;
+            for row in 0..rows {
+                transaction.put(tree, &row.to_be_bytes(), b"a row")?;
+            }
+        }
+        Ok(Outcome::Commit(()))
+    });
+    added.unwrap();
+    assert_eq!(names(&log).unwrap().len(), before.len() + 2);
+    rebuild(&log);
+    assert_eq!(names(&log).unwrap(), before);
+    assert_sound(&log);
+    let directory = log.directory;
+    drop(log.log);
+    let again = EventLog::open(directory.path(), &OpenOptions::default()).unwrap();
+    store(&again, &[line("after")]);
+    rebuild(&again);
+    assert_sound(&again);
 }

@@ -2,15 +2,17 @@
 //!
 //! The set that is not live is emptied and filled in small commits; each leaves its progress in the
 //! meta row, so that a rebuild that died is taken up where it was. The commit that reaches the head
-//! switches, and the old set is emptied in small commits after it.
+//! switches, and the old set is emptied in small commits after it; so are tables of either set that
+//! only another fold had, which then go.
 
 use super::Progress;
 use crate::error::{Error, Result};
 use crate::log::scan;
-use crate::projection::{FOLD_VERSION, LogSource, Names, Table, Target, fold};
+use crate::projection::{FOLD_VERSION, LogSource, Names, TABLES, Table, Target, fold};
 use crate::query::{Reader, open_record};
 use crate::record::Record;
 use crate::sequence::Sequence;
+use crate::store::lmdb::Tree;
 use crate::store::maintenance::{COMPACTION, REBUILD, alone, shared};
 use crate::store::{Meta, Outcome, Rebuild, Store, Transaction};
 
@@ -41,6 +43,7 @@ pub fn rebuild(store: &Store, progress: Progress<'_>) -> Result<Sequence> {
         progress("refold", at.get(), head.get())?;
         if done {
             empty_other_set(store, progress)?;
+            remove_unused_trees(store, progress)?;
             return Ok(head);
         }
     }
@@ -131,15 +134,50 @@ fn empty_other_set(store: &Store, progress: Progress<'_>) -> Result<()> {
 fn empty_some(transaction: &mut Transaction<'_>, table: Table) -> Result<Outcome<bool>> {
     let other = usize::from(1 - transaction.meta().live_set);
     let tree = transaction.trees().sets[other][table as usize];
+    Ok(match delete_some(transaction, tree)? {
+        0 => Outcome::Nothing(false),
+        deleted => Outcome::Commit(deleted == ROWS),
+    })
+}
+
+/// Removes the first rows of a tree, and says how many.
+fn delete_some(transaction: &mut Transaction<'_>, tree: Tree) -> Result<usize> {
     let mut keys = Vec::new();
     for row in transaction.view().range(tree, &[], &[])?.take(ROWS) {
         keys.push(row?.0.to_vec());
     }
-    if keys.is_empty() {
-        return Ok(Outcome::Nothing(false));
-    }
     for key in &keys {
         transaction.delete(tree, key)?;
     }
-    Ok(Outcome::Commit(keys.len() == ROWS))
+    Ok(keys.len())
+}
+
+/// Removes the trees of tables that the fold of another release had, of either set. Processes of that
+/// release refuse to go on since the switch, so nobody reads them.
+fn remove_unused_trees(store: &Store, progress: Progress<'_>) -> Result<()> {
+    let names = store.read(|snapshot| Ok(snapshot.view().tree_names()?))?;
+    let unused: Vec<_> = names.iter().filter(|name| is_unused(name)).collect();
+    for (index, name) in unused.iter().enumerate() {
+        progress("remove", index as u64, unused.len() as u64)?;
+        while store.write(&|| false, |transaction| remove_some(transaction, name))? {}
+    }
+    Ok(())
+}
+
+/// Whether a tree is a projection table of a set, and none of today's.
+fn is_unused(tree: &str) -> bool {
+    let table = tree.strip_prefix("a.").or_else(|| tree.strip_prefix("b."));
+    table.is_some_and(|table| !TABLES.contains(&table))
+}
+
+/// Removes some rows of a tree, and the tree once it has none; true if there may be more.
+fn remove_some(transaction: &mut Transaction<'_>, name: &str) -> Result<Outcome<bool>> {
+    let Some(tree) = transaction.writing().open_tree(name)? else {
+        return Ok(Outcome::Nothing(false));
+    };
+    if delete_some(transaction, tree)? == ROWS {
+        return Ok(Outcome::Commit(true));
+    }
+    transaction.writing().remove_tree(tree)?;
+    Ok(Outcome::Commit(false))
 }

@@ -334,6 +334,17 @@ impl WriteTransaction<'_> {
         Ok(open_tree(self.raw, name, ffi::MDB_CREATE)?.expect("MDB_CREATE makes the tree"))
     }
 
+    /// Opens an existing tree, or says that there is none of that name.
+    pub fn open_tree(&mut self, name: &str) -> Result<Option<Tree>> {
+        open_tree(self.raw, name, 0)
+    }
+
+    /// Removes a tree and every row of it. Nobody else of this process may use it.
+    pub fn remove_tree(&mut self, tree: Tree) -> Result<()> {
+        // SAFETY: the transaction is live; 1 removes the tree and closes its handle.
+        check("mdb_drop", unsafe { ffi::mdb_drop(self.raw, tree.0, 1) })
+    }
+
     /// Inserts or replaces a row.
     pub fn put(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<()> {
         self.put_with(tree, key, value, 0)
@@ -501,6 +512,17 @@ impl<'t> View<'t> {
     /// The last row of a tree.
     pub fn last(&self, tree: Tree) -> Result<Option<Row<'t>>> {
         self.cursor(tree)?.last()
+    }
+
+    /// Names of the trees, in their order.
+    pub fn tree_names(&self) -> Result<Vec<String>> {
+        /// The tree whose keys are the names.
+        const NAMES: Tree = Tree(1);
+        let mut names = Vec::new();
+        for row in self.range(NAMES, &[], &[])? {
+            names.push(String::from_utf8_lossy(row?.0).into_owned());
+        }
+        Ok(names)
     }
 
     /// Sizes of a tree.
