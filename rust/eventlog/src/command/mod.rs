@@ -8,6 +8,8 @@ mod decide;
 mod decide_deletion;
 mod decide_documents;
 mod decide_pools;
+#[cfg(test)]
+mod golden;
 
 use std::borrow::Cow;
 
@@ -21,7 +23,7 @@ pub use decide::decide;
 pub use decide_documents::to_purge;
 
 /// Version of commands and replies and of deciding on them. Writers run each other's commands only where
-/// it is the same, so whoever changes a field or a rule raises it.
+/// it is the same, so whoever changes a field or a rule raises it; `golden.rs` has the bytes.
 pub const COMMANDS: u32 = 2;
 
 /// Events of a deleted run whose rows go in one commit: milliseconds in which other writers wait.
