@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster._core.test_utils import instance_for_test
 
 from dagster_lmdb.debug.capsule import read_capsule
-from dagster_lmdb.debug.redact import REPLACED, Redaction
+from dagster_lmdb.debug.defaults import REPLACED
+from dagster_lmdb.debug.redact import Redaction
 from debug.history import call, refused
+from debug.leaks import decompressed, traces
 from python.entries import whole_block
 
 SECRET_TAG = "s3cr3t-of-a-tag"
@@ -107,27 +108,6 @@ def leaked(instance: DagsterInstance) -> str:
     return result.run_id
 
 
-def decompressed(path: Path) -> bytes:
-    """Every byte of a capsule, its names and its comment included."""
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        parts = [archive.read(name) for name in names]
-        return b"\n".join([*parts, *(name.encode() for name in names), archive.comment])
-
-
-def forms(secret: str) -> list[bytes]:
-    """How a secret may be written."""
-    texts = [secret, repr(secret)[1:-1], json.dumps(secret)[1:-1]]
-    texts += [json.dumps(text)[1:-1] for text in texts]
-    texts += [json.dumps(secret, ensure_ascii=False)[1:-1]]
-    return [text.encode() for text in texts]
-
-
-def traces(path: Path) -> set[str]:
-    content = decompressed(path)
-    return {secret for secret in SECRETS if any(form in content for form in forms(secret))}
-
-
 def extracted(directory: Path, path: Path, run_id: str, options: list[str]) -> Path:
     result = call("extract", directory, run_id, "-o", path, *options)
     assert result.exit_code == 0, result.output
@@ -137,9 +117,9 @@ def extracted(directory: Path, path: Path, run_id: str, options: list[str]) -> P
 def test_a_secret_leaves_no_trace(instance: DagsterInstance, leaked: str, tmp_path: Path) -> None:
     directory = tmp_path / "history"
     open_path = extracted(directory, tmp_path / "open", leaked, [])
-    assert traces(open_path) == set(SECRETS)
+    assert traces(open_path, SECRETS) == set(SECRETS)
     path = extracted(directory, tmp_path / "run.capsule", leaked, OPTIONS)
-    assert traces(path) == set()
+    assert traces(path, SECRETS) == set()
     content = decompressed(path)
     assert re.search(rb"(?<![\w.-])(4321|1234)(?![\w-])", content) is None
     for kept in (b"visible", b"as it is", b"could not log in with REDACTED for REDACTED"):
@@ -266,6 +246,80 @@ def test_a_pattern_of_config_takes_all_below_it() -> None:
     assert redacted(packed, config=["*.ports[[]1]"])["run_config"]["resources"]["db"] == {
         "config": {"host": "h", "ports": [1, REPLACED]}
     }
+
+
+def test_tags_are_redacted_in_every_form_in_which_snapshots_have_them() -> None:
+    item = {"__class__": "ExecutionPlanMetadataItemSnap"}
+    packed = {
+        "run_tags": {"a": "x", "b": "y"},
+        "metadata_items": [{**item, "key": "a", "value": "x"}, {**item, "key": "b", "value": "y"}],
+    }
+    assert redacted(packed, tags=["a"]) == {
+        "run_tags": {"a": REPLACED, "b": "y"},
+        "metadata_items": [
+            {**item, "key": "a", "value": REPLACED},
+            {**item, "key": "b", "value": "y"},
+        ],
+    }
+
+
+def test_what_only_looks_like_dagsters_is_anything() -> None:
+    packed = {
+        "data": {
+            "metadata_items": [1],
+            "config_schema_snapshot": None,
+            "default_value_as_json_str": "no JSON",
+            "tags": ["a"],
+            "run_config": [{"a": 1}],
+            "container_context": "a",
+        },
+        "run_config": {"env": {"env": 1}, "not": {"env": "\ud800"}},
+    }
+    after = {"env": REPLACED, "not": {"env": "\ud800"}}
+    assert redacted(packed, config=["env"]) == {**packed, "run_config": after}
+    after = {"env": {"env": 1}, "not": REPLACED}
+    assert redacted(packed, config=["not"]) == {**packed, "run_config": after}
+
+
+def test_texts_of_a_json_document_that_is_redacted_are_replaced_too() -> None:
+    packed = {"tags": {"a": '{"b": ["within"]}'}, "said": "within"}
+    assert redacted(packed, tags=["a"]) == {"tags": {"a": REPLACED}, "said": REPLACED}
+
+
+def test_how_a_code_location_is_launched_has_paths_of_its_own() -> None:
+    docker = {"env_vars": ["NAME=a password"], "networks": ["one"]}
+    packed = {"container_context": {"docker": docker}, "said": "it is a password"}
+    assert redacted(packed, config=["*env_vars*"]) == {
+        "container_context": {"docker": {"env_vars": REPLACED, "networks": ["one"]}},
+        "said": f"it is {REPLACED}",
+    }
+    # What Dagster reads is a mapping.
+    assert redacted(packed, config=["*"])["container_context"] == {"docker": REPLACED}
+
+
+def test_what_a_variable_of_the_environment_is_here_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SET_HERE", "a password")
+    monkeypatch.delenv("NOT_SET", raising=False)
+    packed = {
+        "run_config": {"one": {"env": "SET_HERE"}, "two": {"env": "NOT_SET"}},
+        "said": "a password",
+    }
+    assert redacted(packed, config=["*"]) == {
+        "run_config": {"one": REPLACED, "two": REPLACED},
+        "said": REPLACED,
+    }
+
+
+def test_a_text_is_replaced_where_a_url_has_it() -> None:
+    packed = {"tags": {"a": "p&ss/w rd"}, "said": "db://u:p%26ss%2Fw%20rd@host?p=p%26ss%2Fw+rd"}
+    assert redacted(packed, tags=["a"])["said"] == f"db://u:{REPLACED}@host?p={REPLACED}"
+
+
+def test_names_of_the_fields_of_dagsters_objects_stay() -> None:
+    packed = {"tags": {"a": "known"}, "state": {"__class__": "Known", "known_state": "known"}}
+    assert redacted(packed, tags=["a"])["state"] == {"__class__": "Known", "known_state": REPLACED}
 
 
 def test_a_longer_text_goes_before_one_within_it() -> None:

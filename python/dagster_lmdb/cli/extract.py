@@ -38,7 +38,8 @@ Examples:
     "--redact-config",
     metavar="GLOB",
     multiple=True,
-    help="Take out what is at such a path of run config, such as ops.load.config.token.",
+    help="Take out what is at such a path of run config, such as ops.load.config.token, and the"
+    " defaults of fields at such paths.",
 )
 @click.option(
     "--redact-metadata", metavar="GLOB", multiple=True, help="Take out metadata of such a label."

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +28,7 @@ from dagster_lmdb.debug.capsule import (
     CapsuleWriter,
     events_name,
 )
+from dagster_lmdb.debug.defaults import with_new_keys
 from dagster_lmdb.debug.destination import whole_file
 from dagster_lmdb.debug.errors import RedactionError, UnfinishedRunError, UnknownRunError
 from dagster_lmdb.debug.redact import Redaction
@@ -204,16 +206,21 @@ class _Packer:
         text = serialize_value(value)
         if not self.redaction:
             return text
-        text = json.dumps(self.redaction.apply(json.loads(text)))
+        before = json.loads(text)
+        after = self.redaction.apply(before)
+        if isinstance(value, JobSnap):
+            after = with_new_keys(before, after)
+        text = json.dumps(after)
         for old, new in self._new_ids.items():
             text = text.replace(old, new)
-        if not _is_read_back(text, type(value)):
+        read = _read_back(text, type(value))
+        if read is None:
             raise RedactionError(
                 f"redacting leaves a {type(value).__name__} that Dagster cannot read: a value that"
                 " is to be redacted also stands where Dagster needs it, such as the name of a type;"
                 " choose narrower patterns"
             )
-        return text
+        return read
 
     def snapshot(self, snapshot: Snapshot) -> str:
         """A snapshot with its id, which is a hash of its content."""
@@ -227,13 +234,26 @@ class _Packer:
         return _with_id(old, "snapshot", text)
 
 
-def _is_read_back(text: str, kind: type) -> bool:
-    """Whether Dagster reads an object as what it is; what it cannot read may become another one."""
+def _read_back(text: str, kind: type) -> str | None:
+    """An object as Dagster writes what it has read; None if it does not read it as what it is.
+
+    What it cannot read may become another one. What has other names may get another order.
+    """
     try:
         made = deserialize_value(text, cast(type[PackableValue], kind))
     except Exception:
-        return False
-    return bool(json.loads(serialize_value(made)) == json.loads(text))
+        return None
+    again = serialize_value(made)
+    before, after = json.loads(text), json.loads(again)
+    return again if before == after or _unordered(before) == _unordered(after) else None
+
+
+def _unordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _unordered(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return sorted(map(_unordered, value), key=partial(json.dumps, sort_keys=True))
+    return value
 
 
 def _snapshot_id(snapshot: Snapshot) -> str:
