@@ -16,11 +16,13 @@ import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.debug import DebugRunPayload
 from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.events import EngineEventData
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster._core.test_utils import instance_for_test
 from dagster._core.utils import make_new_run_id
 from dagster._serdes import serialize_value
+from dagster_shared.record import copy
 
 from dagster_lmdb.debug import absorb as absorbing
 from dagster_lmdb.debug.capsule import read_capsule
@@ -277,6 +279,76 @@ def test_a_run_with_other_content_is_refused(
     assert f"run {run_id} is here already" in line
     assert "its job name differs" in line
     assert head(target) == before
+
+
+def changed_job(made: dg.DagsterRun) -> dg.DagsterRun:
+    return copy(made, job_name="another")
+
+
+def changed_status(made: dg.DagsterRun) -> dg.DagsterRun:
+    return made.with_status(DagsterRunStatus.CANCELED)
+
+
+def changed_config(made: dg.DagsterRun) -> dg.DagsterRun:
+    return copy(made, run_config={"ops": {}})
+
+
+def changed_tags(made: dg.DagsterRun) -> dg.DagsterRun:
+    return made.with_tags({**made.tags, "team": "red"})
+
+
+def changed_selection(made: dg.DagsterRun) -> dg.DagsterRun:
+    return copy(made, op_selection=["another"])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (changed_job, "its job name differs;"),
+        (changed_status, "its status differs;"),
+        (changed_config, "its run config differs;"),
+        (changed_tags, "its tags differ;"),
+        (changed_selection, "its origin or its snapshots differ;"),
+    ],
+)
+def test_a_refusal_says_in_what_the_runs_differ(
+    instance: DagsterInstance,
+    target: Path,
+    tmp_path: Path,
+    change: Callable[[dg.DagsterRun], dg.DagsterRun],
+    says: str,
+) -> None:
+    made = run(DagsterRunStatus.SUCCESS)
+    instance.add_run(made)
+    path = tmp_path / "run.capsule"
+    assert call("extract", target, made.run_id, "-o", path).exit_code == 0
+    home = tmp_path / "elsewhere"
+    home.mkdir()
+    with instance_for_test(whole_block(home), temp_dir=str(home)) as other:
+        other.add_run(change(made))
+        line = refused(call("absorb", path, home / "history"))
+    assert f"run {made.run_id} is here already, and is not the capsule's: {says}" in line
+
+
+def test_lone_surrogates_are_as_the_store_has_them(
+    instance: DagsterInstance, target: Path, tmp_path: Path
+) -> None:
+    made = run(DagsterRunStatus.SUCCESS, run_config={"half": "a \udc00 pair"})
+    instance.add_run(made)
+    instance.event_log_storage.store_event(log_line(made.run_id, "said \ud800"))
+    data = EngineEventData(metadata={"label \ud801": "value \udfff"})
+    instance.report_engine_event("an event of \ud800", made, data)
+    path = tmp_path / "run.capsule"
+    assert call("extract", target, made.run_id, "-o", path).exit_code == 0
+    [carried] = read_capsule(path).runs
+    assert carried.run == made
+    assert list(carried.events) == instance.all_logs(made.run_id)
+    home = tmp_path / "elsewhere"
+    home.mkdir()
+    absorbed(path, home / "history")
+    with instance_for_test(whole_block(home), temp_dir=str(home)) as other:
+        assert other.get_run_by_id(made.run_id) == made
+        assert other.all_logs(made.run_id) == instance.all_logs(made.run_id)
 
 
 def test_a_run_with_other_events_is_refused(

@@ -317,6 +317,11 @@ def test_a_text_is_replaced_where_a_url_has_it() -> None:
     assert redacted(packed, tags=["a"])["said"] == f"db://u:{REPLACED}@host?p={REPLACED}"
 
 
+def test_a_text_with_a_lone_surrogate_is_replaced_as_any_other() -> None:
+    packed = {"tags": {"a": "half \ud800"}, "said": "it is half \ud800, and \udfff"}
+    assert redacted(packed, tags=["a"])["said"] == f"it is {REPLACED}, and \udfff"
+
+
 def test_names_of_the_fields_of_dagsters_objects_stay() -> None:
     packed = {"tags": {"a": "known"}, "state": {"__class__": "Known", "known_state": "known"}}
     assert redacted(packed, tags=["a"])["state"] == {"__class__": "Known", "known_state": REPLACED}

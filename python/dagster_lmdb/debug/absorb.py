@@ -182,9 +182,14 @@ def _comparable(run: DagsterRun) -> DagsterRun:
 
 
 def _why(here: DagsterRun, wanted: DagsterRun) -> str:
-    for name in ("job_name", "status", "run_config", "tags"):
+    for name, differs in (
+        ("job_name", "its job name differs"),
+        ("status", "its status differs"),
+        ("run_config", "its run config differs"),
+        ("tags", "its tags differ"),
+    ):
         if getattr(_comparable(here), name) != getattr(_comparable(wanted), name):
-            return f"its {name.replace('_', ' ')} differs"
+            return differs
     return "its origin or its snapshots differ"
 
 
