@@ -21,11 +21,12 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster._core.test_utils import instance_for_test
 from dagster._core.utils import make_new_run_id
-from dagster._serdes import serialize_value
+from dagster._serdes import deserialize_value, serialize_value
 from dagster_shared.record import copy
 
 from dagster_lmdb.debug import absorb as absorbing
-from dagster_lmdb.debug.capsule import read_capsule
+from dagster_lmdb.debug.capsule import CapsuleWriter, events_name, read_capsule
+from dagster_lmdb.debug.errors import CapsuleVersionError
 from debug.history import DEFINITIONS, Store, call, execute, refused
 from python.entries import event, job_origin, log_line, run, whole_block
 
@@ -255,6 +256,30 @@ def test_absorbing_twice_adds_nothing(capsule: Path, target: Path, origin: Store
     before = head(origin.directory)
     absorbed(capsule, origin.directory)
     assert head(origin.directory) == before
+
+
+def test_events_that_are_there_with_the_same_texts_are_not_read(
+    origin: Store, capsule: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading them takes most of the time."""
+
+    def refuses(text: str, kind: Any) -> Any:
+        assert kind is not dg.EventLogEntry
+        return deserialize_value(text, kind)
+
+    absorbed(capsule, target)
+    monkeypatch.setattr("dagster_lmdb.debug.capsule.deserialize_value", refuses)
+    assert "There already: 4 runs." in absorbed(capsule, target)
+    with pytest.raises(CapsuleVersionError):
+        _ = read_capsule(capsule).runs[0].events
+
+
+def test_the_same_events_in_other_texts_are_there_already(
+    origin: Store, capsule: Path, target: Path
+) -> None:
+    absorbed(capsule, target)
+    changed(capsule, lambda text: json.dumps(json.loads(text), separators=(",", ":")))
+    assert "There already: 4 runs." in absorbed(capsule, target)
 
 
 def test_what_is_new_is_added_to_what_is_there(
@@ -557,6 +582,24 @@ def rewrite(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
         archive.comment = comment
 
 
+def changed(path: Path, change: Callable[[str], str]) -> None:
+    """Changes each event of a capsule, which is whole all the same."""
+    read = read_capsule(path)
+    with zipfile.ZipFile(path) as archive:
+        manifest = json.loads(archive.read("capsule.json"))
+        others = {
+            name: archive.read(name).decode().splitlines()
+            for name in manifest["members"]
+            if not name.startswith("events/")
+        }
+    with path.open("wb") as file, CapsuleWriter(file) as writer:
+        for name, lines in others.items():
+            writer.add(name, lines)
+        for each in read.runs:
+            writer.add(events_name(each.run.run_id), map(change, each.texts or ()))
+        writer.finish(manifest["runs"], {})
+
+
 def other_content(path: Path) -> None:
     def change(members: dict[str, bytes]) -> None:
         members["runs.jsonl"] = members["runs.jsonl"].replace(b"SUCCESS", b"FAILURE")
@@ -645,6 +688,19 @@ def test_objects_that_dagster_cannot_read_are_the_versions_trouble(
     capsule.write_bytes(gzip.compress(text.encode()))
     line = refused(call("absorb", capsule, tmp_path / "elsewhere"))
     assert "cannot read it, which was written with Dagster" in line
+
+
+def test_events_that_dagster_cannot_read_are_refused_before_anything_is_stored(
+    origin: Store, capsule: Path, tmp_path: Path
+) -> None:
+    changed(capsule, lambda text: text.replace('"StepSuccessData"', '"DataOfTomorrow"'))
+    directory = tmp_path / "elsewhere"
+    assert "cannot read events/" in refused(call("absorb", capsule, directory))
+    assert not directory.exists()
+    absorbed(extracted(origin, tmp_path / "other", "letters"), directory)
+    before = head(directory)
+    assert "cannot read events/" in refused(call("absorb", capsule, directory))
+    assert head(directory) == before
 
 
 def test_a_directory_that_is_no_store_is_refused(capsule: Path, tmp_path: Path) -> None:

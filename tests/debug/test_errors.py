@@ -42,7 +42,7 @@ def of_later(beside: Path) -> Path:
 def holding(run_id: str, status: DagsterRunStatus = DagsterRunStatus.SUCCESS) -> Contents:
     """A capsule's content: a run without events."""
     made = run(status, run_id=run_id)
-    return Contents([CapsuleRun(made, 1.0, 1.0, None, None, [])], {})
+    return Contents([CapsuleRun(made, 1.0, 1.0, None, None, list)], {})
 
 
 def absorb_beside_another(directory: Path) -> None:

@@ -26,7 +26,7 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES, DagsterRun, Run
 from dagster._core.storage.tags import TICK_ID_TAG
 from dagster._time import get_current_timestamp
 
-from dagster_lmdb._rows import Term
+from dagster_lmdb._rows import Event, Term
 from dagster_lmdb._runs import ENDED, STARTED, run_terms
 from dagster_lmdb.cli.progress import Report
 from dagster_lmdb.cli.store import open_store
@@ -65,7 +65,8 @@ def absorb(
 ) -> Absorbed:
     """Takes runs into a store, which is made if there is none.
 
-    Cost: the capsule's events, and those that the store has of its runs.
+    Cost: the capsule's events, and those that the store has of its runs. A run that is there with
+    events of the same texts costs these texts.
 
     Args:
         contents (Contents): What a capsule holds.
@@ -75,12 +76,17 @@ def absorb(
         report (Optional[Report]): Is told how many events have been stored.
 
     Raises:
+        CapsuleVersionError: If events cannot be read; nothing was added.
         ConflictingRunError: If a run is there with other content; nothing was added.
         UnfinishedRunError: If a run has not ended; nothing was added.
         AbsorbRunningError: If another process absorbs into the store.
         LmdbStoreError: If the store cannot be opened or cannot take it.
     """
     _refuse_unfinished(contents, unfinished)
+    if not directory.is_dir() or not any(directory.iterdir()):
+        # What cannot be read is refused before a store is made for it.
+        for run in contents.runs:
+            _ = run.events
     # Made where there is none; refused where there is something else.
     open_store(directory, overrides, create=True).close()
     with _alone(directory):
@@ -153,7 +159,8 @@ def _alone(directory: Path) -> Iterator[None]:
 def _plan(source: Source, wanted: CapsuleRun) -> _Plan:
     run_id = wanted.run.run_id
     records = source.runs.get_run_records(RunsFilter(run_ids=[run_id]), limit=1)
-    here = [entry for _, entry in run_events(source, run_id)]
+    stored = list(run_events(source, run_id))
+    here = [entry for _, entry in stored]
     if records:
         if _comparable(records[0].dagster_run) != _comparable(wanted.run):
             raise ConflictingRunError(
@@ -161,7 +168,7 @@ def _plan(source: Source, wanted: CapsuleRun) -> _Plan:
                 f" {_why(records[0].dagster_run, wanted.run)}; nothing was added. Absorb into"
                 " another store"
             )
-        if here != list(wanted.events):
+        if not _same_texts(source, stored, wanted.texts) and here != list(wanted.events):
             raise ConflictingRunError(
                 f"run {run_id} is here already with other events ({len(here):,} here,"
                 f" {len(wanted.events):,} in the capsule); nothing was added. Absorb into another"
@@ -174,6 +181,18 @@ def _plan(source: Source, wanted: CapsuleRun) -> _Plan:
             " nothing was added. Absorb into another store"
         )
     return _Plan(wanted, False, wanted.events[len(here) :])
+
+
+def _same_texts(source: Source, stored: Sequence[Event], texts: Sequence[str] | None) -> bool:
+    """Whether events are serialized alike, which tells sooner than reading them that they are."""
+    return (
+        texts is not None
+        and len(stored) == len(texts)
+        and all(
+            source.log.packed_json(sequence) == text
+            for (sequence, _), text in zip(stored, texts, strict=True)
+        )
+    )
 
 
 def _comparable(run: DagsterRun) -> DagsterRun:

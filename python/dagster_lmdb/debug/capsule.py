@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -63,14 +64,29 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CapsuleRun:
-    """A run with its times, in Unix seconds, and its events in the order of the log."""
+    """A run with its times, in Unix seconds, and its events in the order of the log.
+
+    Events are read when they are first asked for, which takes most of the time that a capsule
+    takes. Where a store has the same texts it need not be.
+    """
 
     run: DagsterRun
     created: float
     updated: float
     started: float | None
     ended: float | None
-    events: Sequence[EventLogEntry]
+    read_events: Callable[[], Sequence[EventLogEntry]]
+    #: The events as Dagster serializes them; None where the file has them in another form.
+    texts: Sequence[str] | None = None
+
+    @cached_property
+    def events(self) -> Sequence[EventLogEntry]:
+        """The events.
+
+        Raises:
+            CapsuleVersionError: If the Dagster that is installed cannot read them.
+        """
+        return self.read_events()
 
 
 @dataclass(frozen=True)
@@ -144,6 +160,8 @@ def _entry(name: str) -> zipfile.ZipInfo:
 def read_capsule(path: Path) -> Contents:
     """Reads a capsule, or a file of ``dagster debug export``, whole, and checks all of it.
 
+    The events of a capsule's runs are checked by their checksum, and decoded when asked for.
+
     Raises:
         NotACapsuleError: If it is neither.
         DamagedCapsuleError: If it is cut off, or not what its checksums say.
@@ -208,6 +226,9 @@ class _Member:
         self._dagster = manifest["dagster"]
 
     def read(self, decode: Callable[[str], T]) -> Iterator[T]:
+        return self.decoded(self.texts(), decode)
+
+    def texts(self) -> Sequence[str]:
         digest, count = hashlib.sha256(), 0
         try:
             with self._archive.open(self._name) as member:
@@ -222,11 +243,22 @@ class _Member:
             raise DamagedCapsuleError(
                 f"{self._path}: {self._name} is not what its checksum says; ask for it again"
             )
-        for number, text in enumerate(lines, 1):
+        return [line.decode().removesuffix("\n") for line in lines]
+
+    def decoded(self, texts: Iterable[str], decode: Callable[[str], T]) -> Iterator[T]:
+        for number, text in enumerate(texts, 1):
             # What is in there is right, by its checksum: a reader's trouble is the versions'.
             with _readable(self._path, f"{self._name}, line {number}", self._dagster):
-                value = decode(text.decode())
+                value = decode(text)
             yield value
+
+
+def _events(member: _Member, texts: Sequence[str]) -> Sequence[EventLogEntry]:
+    return list(
+        member.decoded(
+            texts, lambda text: _known(json.loads(text), deserialize_value(text, EventLogEntry))
+        )
+    )
 
 
 class _readable:
@@ -258,11 +290,11 @@ def _contents(
     for row in members[RUNS].read(json.loads):
         with _readable(path, RUNS, manifest["dagster"]):
             run = _object(row["run"], DagsterRun)
-        entries = members[events_name(run.run_id)].read(
-            lambda text: _known(json.loads(text), deserialize_value(text, EventLogEntry))
-        )
+        member = members[events_name(run.run_id)]
+        texts = member.texts()
         times = {name: row[name] for name in ("created", "updated", "started", "ended")}
-        runs.append(CapsuleRun(run=run, events=list(entries), **times))
+        read = partial(_events, member, texts)
+        runs.append(CapsuleRun(run=run, read_events=read, texts=texts, **times))
     snapshots = members[SNAPSHOTS].read(
         lambda text: _identified(text, "snapshot", (JobSnap, ExecutionPlanSnapshot))
     )
@@ -342,4 +374,4 @@ def _run_of_debug_file(run: DagsterRun, events: Sequence[EventLogEntry]) -> Caps
     ended = last(
         DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED
     )
-    return CapsuleRun(run, min(times), ended or max(times), started, ended, events)
+    return CapsuleRun(run, min(times), ended or max(times), started, ended, lambda: events)
