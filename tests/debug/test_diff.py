@@ -1,6 +1,7 @@
 """Two runs that differ in one thing differ in that thing alone."""
 
 import json
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,22 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster import DagsterEventType, DagsterInstance
+from dagster._core.definitions.events import (
+    AssetMaterializationFailure,
+    AssetMaterializationFailureReason,
+    AssetMaterializationFailureType,
+)
+from dagster._core.events import AssetFailedToMaterializeData, JobFailureData
 from dagster._core.execution.plan.objects import StepSuccessData
 from dagster._core.test_utils import instance_for_test
 from dagster._core.utils import make_new_run_id
 from dagster._time import datetime_from_timestamp
+from dagster_shared.error import SerializableErrorInfo
 
 from dagster_lmdb.debug.flat import ABSENT, Change, changes, nested_changes
 from dagster_lmdb.debug.noise import FLOOR_WITH, FLOOR_WITHOUT, noise
 from debug.history import call, execute, refused
+from engine.children import without_a_reader
 from python.entries import event, job_origin, run, whole_block
 
 LISTS = (
@@ -310,3 +319,302 @@ def test_metadata_of_any_kind_is_shown(instance: DagsterInstance) -> None:
     [found] = json.loads(result.stdout)["metadata"]
     assert found["path"] == "asset a_table schema"
     assert [each["name"] for each in found["b"]["schema"]["columns"]] == ["a", "b"]
+
+
+# What steps say
+
+
+@pytest.fixture
+def told(instance: DagsterInstance) -> Callable[..., str]:
+    """Runs an op in a job of its own, and returns the run's id."""
+
+    def execute_op(*says: Any, hooks: Any = frozenset(), **options: Any) -> str:
+        @dg.op(out=dg.Out(is_required=False), **options)
+        def speaks(context: dg.OpExecutionContext) -> Iterator[Any]:
+            for each in says:
+                if isinstance(each, BaseException):
+                    raise each
+                if isinstance(each, dg.Output):
+                    yield each
+                else:
+                    context.log_event(each)
+
+        @dg.job(hooks=hooks)
+        def saying() -> None:
+            speaks()
+
+        return saying.execute_in_process(instance=instance, raise_on_error=False).run_id
+
+    return execute_op
+
+
+def diff_of(instance: DagsterInstance, a: str, b: str) -> dict[str, Any]:
+    result = call("diff", Path(instance.run_storage._base_dir), a, b, "--json")
+    assert result.exit_code == 0, result.output
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    found: dict[str, Any] = json.loads(result.stdout, parse_constant=refuse)
+    return found
+
+
+def failed(rows: int) -> dg.Failure:
+    return dg.Failure("no rows", metadata={"rows": rows})
+
+
+def check(rows: int = 1, **fields: Any) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        dg.AssetKey("a"), "c", fields.pop("passed", True), {"rows": rows}, **fields
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "path", "event_type"),
+    [
+        (failed, "failure speaks rows", "STEP_FAILURE"),
+        (
+            lambda rows: dg.AssetMaterialization("a", metadata={"rows": rows}),
+            "asset a rows",
+            "ASSET_MATERIALIZATION",
+        ),
+        (
+            lambda rows: dg.AssetObservation("a", metadata={"rows": rows}),
+            "observation a rows",
+            "ASSET_OBSERVATION",
+        ),
+        (
+            lambda rows: dg.ExpectationResult(True, "few", metadata={"rows": rows}),
+            "expectation speaks.few rows",
+            "STEP_EXPECTATION_RESULT",
+        ),
+        (check, "check a:c rows", "ASSET_CHECK_EVALUATION"),
+        (
+            lambda rows: dg.Output(0, metadata={"rows": rows}),
+            "output speaks.result rows",
+            "STEP_OUTPUT",
+        ),
+    ],
+)
+def test_metadata_is_all_that_changed(
+    instance: DagsterInstance,
+    told: Callable[..., str],
+    make: Callable[[int], Any],
+    path: str,
+    event_type: str,
+) -> None:
+    found = diff_of(instance, told(make(1)), told(make(2)))
+    assert changed(found) == {"metadata"}
+    assert found["metadata"] == [change(path, a=1, b=2)]
+    for side in ("a", "b"):
+        assert found["parting"][side]["event_type"] == event_type
+
+
+@pytest.mark.parametrize(
+    ("says", "path", "values"),
+    [
+        (
+            [dg.AssetMaterialization("a", description=text) for text in ("one", "two")],
+            "asset a (description)",
+            ("one", "two"),
+        ),
+        (
+            [check(severity=each) for each in dg.AssetCheckSeverity],
+            "check a:c (severity)",
+            ("WARN", "ERROR"),
+        ),
+        ([check(passed=each) for each in (True, False)], "check a:c (passed)", (True, False)),
+        (
+            [dg.ExpectationResult(each, "few") for each in (True, False)],
+            "expectation speaks.few (success)",
+            (True, False),
+        ),
+    ],
+)
+def test_what_an_event_says_beside_its_metadata_is_compared(
+    instance: DagsterInstance,
+    told: Callable[..., str],
+    says: Sequence[Any],
+    path: str,
+    values: tuple[Any, Any],
+) -> None:
+    found = diff_of(instance, *map(told, says))
+    assert found["metadata"] == [change(path, a=values[0], b=values[1])]
+
+
+def test_metadata_of_inputs_outputs_and_their_types_is_compared(instance: DagsterInstance) -> None:
+    class Manager(dg.IOManager):
+        def __init__(self, rows: int) -> None:
+            self.rows = rows
+
+        def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+            context.add_output_metadata({"written": self.rows})
+
+        def load_input(self, context: dg.InputContext) -> int:
+            context.add_input_metadata({"read": self.rows})
+            return self.rows
+
+    rows_type = dg.DagsterType(
+        lambda _, rows: dg.TypeCheck(True, metadata={"checked": rows}), name="Rows"
+    )
+
+    @dg.op(out=dg.Out(rows_type))
+    def one() -> int:
+        return 5
+
+    @dg.op(ins={"number": dg.In(rows_type)})
+    def two(number: int) -> None: ...
+
+    @dg.job
+    def both() -> None:
+        two(one())
+
+    runs = [
+        both.execute_in_process(instance=instance, resources={"io_manager": Manager(rows)}).run_id
+        for rows in (1, 2)
+    ]
+    found = diff_of(instance, *runs)
+    expected = {
+        "input two.number read",
+        "handled one.result written",
+        "type of input two.number (type) checked",
+    }
+    assert {each["path"] for each in found["metadata"]} == expected
+
+
+def test_an_error_that_says_something_else_is_where_the_runs_part(
+    instance: DagsterInstance, told: Callable[..., str]
+) -> None:
+    one, two = (told(ValueError(text)) for text in ("full", "gone"))
+    found = diff_of(instance, one, two)
+    assert found["errors"] == [change("speaks", a="ValueError: full", b="ValueError: gone")]
+    assert found["parting"]["a"]["event_type"] == "STEP_FAILURE"
+    assert found["parting"]["b"]["error"] == "ValueError: gone"
+    table = call("diff", Path(instance.run_storage._base_dir), one, two).stdout
+    assert table.index("ValueError: gone") < table.index("Errors")
+
+
+def test_what_ends_a_run_without_a_step_is_an_error_of_the_run(instance: DagsterInstance) -> None:
+    def ends(text: str) -> str:
+        made = instance.add_run(run()).run_id
+        error = SerializableErrorInfo(f"Gone: {text} in {made}", [], "Gone")
+        data = JobFailureData(error, None, None)
+        instance.handle_new_event(event(made, DagsterEventType.RUN_FAILURE, data))
+        return made
+
+    one, again, other = ends("disk"), ends("disk"), ends("host")
+    assert diff_of(instance, one, again)["alike"] is True
+    found = diff_of(instance, one, other)
+    assert found["errors"] == [
+        change("(run)", a=f"Gone: disk in {one}", b=f"Gone: host in {other}")
+    ]
+
+
+def test_a_hook_that_one_run_did_not_have_is_where_they_part(
+    instance: DagsterInstance, told: Callable[..., str]
+) -> None:
+    @dg.success_hook
+    def rings(context: dg.HookContext) -> None: ...
+
+    parting = diff_of(instance, told(), told(hooks={rings}))["parting"]
+    assert parting["a"] is None
+    assert parting["b"]["event_type"] == "HOOK_COMPLETED"
+
+
+def test_what_a_lost_asset_says_is_compared(instance: DagsterInstance) -> None:
+    def loses(rows: int) -> str:
+        made = instance.add_run(run()).run_id
+        lost = AssetMaterializationFailure(
+            dg.AssetKey("a"),
+            AssetMaterializationFailureType.FAILED,
+            AssetMaterializationFailureReason.FAILED_TO_MATERIALIZE,
+            metadata={"rows": rows},
+        )
+        of_type = DagsterEventType.ASSET_FAILED_TO_MATERIALIZE
+        data = AssetFailedToMaterializeData(lost)
+        instance.handle_new_event(event(made, of_type, data, step_key="a"))
+        return made
+
+    found = diff_of(instance, loses(1), loses(2))
+    assert found["metadata"] == [change("failed asset a rows", a=1, b=2)]
+    assert found["parting"]["step"] == "a"
+
+
+# What is shown
+
+
+def test_floats_that_json_has_no_number_for_are_named(
+    instance: DagsterInstance, told: Callable[..., str]
+) -> None:
+    floats = [float(name) for name in ("nan", "inf", "-inf")]
+    one, two = (
+        told(dg.AssetMaterialization("a", metadata={"x": x, "all": {"of": floats, "and": y}}))
+        for x, y in ((floats[0], 1), (floats[1], 2))
+    )
+    found = diff_of(instance, one, two)
+    named = ["NaN", "Infinity", "-Infinity"]
+    assert found["metadata"] == [
+        change(
+            "asset a all",
+            **{side: {"data": {"of": named, "and": y}} for side, y in (("a", 1), ("b", 2))},
+        ),
+        change("asset a x", a="NaN", b="Infinity"),
+    ]
+    assert diff_of(instance, one, one)["alike"] is True
+    directory = Path(instance.run_storage._base_dir)
+    for words in (["tail", directory, "--run", one], ["replay", directory, one]):
+        for line in call(*words, "--json").stdout.splitlines():
+            json.loads(line, parse_constant=pytest.fail)
+
+
+def test_values_of_other_kinds_that_look_alike_are_told_apart(
+    instance: DagsterInstance, told: Callable[..., str]
+) -> None:
+    values = ("/srv", dg.MetadataValue.path("/srv"))
+    runs = [told(dg.AssetMaterialization("a", metadata={"at": value})) for value in values]
+    [found] = diff_of(instance, *runs)["metadata"]
+    assert found["a"] == {"__class__": "TextMetadataEntryData", "text": "/srv"}
+    assert found["b"] == {"__class__": "PathMetadataEntryData", "path": "/srv"}
+
+
+def test_a_table_shows_of_long_texts_where_they_differ(
+    instance: DagsterInstance, told: Callable[..., str]
+) -> None:
+    values = ["x" * 50_000 + end + "y" * 50_000 for end in ("first", "second")]
+    values[0] = "a\nb\n" + values[0]
+    values[1] = "a\nb\n" + values[1]
+    runs = [told(dg.AssetMaterialization("a", metadata={"text": value})) for value in values]
+    shown = call("diff", Path(instance.run_storage._base_dir), *runs).stdout
+    assert len(shown) < 20_000
+    for wanted in ("first", "second", "(49,904 characters)", "(49,105 more characters)"):
+        assert wanted in shown
+    lines = [told(dg.AssetMaterialization("a", metadata={"t": f"{n}\n" * 900})) for n in (1, 2)]
+    shown = call("diff", Path(instance.run_storage._base_dir), *lines).stdout
+    assert len(shown.splitlines()) < 60
+
+
+def test_what_a_value_holds_does_not_reach_the_terminal(
+    instance: DagsterInstance, told: Callable[..., str]
+) -> None:
+    obeyed = "clear\x1b[2J bell\x07 half\ud800"
+    runs = [
+        told(
+            dg.AssetMaterialization("a", metadata={obeyed: f"{obeyed} {number}"}),
+            RuntimeError(f"{obeyed} {number}"),
+        )
+        for number in (1, 2)
+    ]
+    words = ["diff", Path(instance.run_storage._base_dir), *runs]
+    result = call(*words)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count(r"clear\x1b[2J bell\x07 half\ud800") >= 4
+    assert "\x1b" not in result.stdout
+    assert "\x07" not in result.stdout
+
+
+def test_a_table_that_nobody_reads_ends_quietly_as_by_sigpipe(measured: Measured) -> None:
+    two = measured.run("fail", tags={"team": "b"})
+    for options in ([], ["--json"]):
+        words = ["diff", measured.directory, measured.plain, two, *options]
+        result = without_a_reader(*words)
+        assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, "")

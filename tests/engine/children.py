@@ -147,3 +147,21 @@ def without_privileges(work: Callable[[], None]) -> int:
         work()
 
     return join(fork(drop))
+
+
+def without_a_reader(
+    *arguments: object, stream: str = "stdout"
+) -> "subprocess.CompletedProcess[str]":
+    """Calls the command with an output that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writing}
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "dagster_lmdb", *map(str, arguments)],
+            check=False,
+            text=True,
+            **streams,
+        )
+    finally:
+        os.close(writing)

@@ -18,7 +18,7 @@ from dagster_lmdb import LmdbEventLogStorage
 from dagster_lmdb.cli import main
 from dagster_lmdb.cli.ages import Age
 from dagster_lmdb.cli.sizes import Size, readable
-from engine.children import without_privileges
+from engine.children import without_a_reader, without_privileges
 from python.entries import log_line, materialization, planned
 
 
@@ -249,24 +249,6 @@ def test_a_truncated_store_does_not_verify(store: Path, storage: LmdbEventLogSto
     assert "verify" not in result.stdout, "it ran"
     assert "restore it from a backup" in finding
     assert summary == "Not compared: the store cannot be read through."
-
-
-def without_a_reader(
-    *arguments: object, stream: str = "stdout"
-) -> "subprocess.CompletedProcess[str]":
-    """Calls the command with an output that nobody reads."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writing}
-    try:
-        return subprocess.run(
-            [sys.executable, "-m", "dagster_lmdb", *map(str, arguments)],
-            check=False,
-            text=True,
-            **streams,
-        )
-    finally:
-        os.close(writing)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from dagster_lmdb.cli.replay import replay
 from dagster_lmdb.cli.resize import resize
 from dagster_lmdb.cli.stat import stat
 from dagster_lmdb.cli.tail import tail
+from dagster_lmdb.cli.texts import printable
 from dagster_lmdb.cli.trace import trace
 from dagster_lmdb.cli.verify import verify
 from dagster_lmdb.errors import LmdbStoreError
@@ -71,7 +72,7 @@ class _Verbs(click.Group):
             with ends_with_its_reader():
                 return super().invoke(ctx)
         except LmdbStoreError as error:
-            raise CannotGoOnError(str(error)) from error
+            raise CannotGoOnError(printable(str(error))) from error
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
 

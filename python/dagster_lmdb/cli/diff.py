@@ -1,12 +1,12 @@
 """``dagster-lmdb diff``: what changed between two runs."""
 
-import json
 from pathlib import Path
 
 import click
 
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.store import store_arguments
+from dagster_lmdb.cli.texts import json_text
 
 # The width of tables where there is no terminal to ask.
 _WIDTH = 120
@@ -43,7 +43,7 @@ def diff(
         a, b = (read_run(source, run_id, report) for run_id in (run_a, run_b))
         found = compare(source, a, b, report)
     if as_json:
-        click.echo(json.dumps(as_object(found), indent=2, default=str))
+        click.echo(json_text(as_object(found), indent=2))
         return
     console = Console()
     if not console.is_terminal:

@@ -44,7 +44,7 @@ def _discard_unread() -> None:
             continue
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
             # The interpreter flushes once more at its end, and would make an error of it.
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, stream.fileno())

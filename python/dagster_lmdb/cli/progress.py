@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from dagster_lmdb.cli.endings import ends_in_order
+
 #: Called with a phase, how much of it is done, and how much there is (0 where nobody knows).
 Report = Callable[[str, int, int], None]
 
@@ -43,7 +45,8 @@ def progress_bar() -> Iterator[Report]:
         console=console,
     )
     phases: dict[str, TaskID] = {}
-    with bar:
+    # The cursor is hidden meanwhile.
+    with ends_in_order(), bar:
 
         def report(phase: str, done: int, total: int) -> None:
             if phase not in phases:

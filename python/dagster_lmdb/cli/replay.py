@@ -1,16 +1,20 @@
 """``dagster-lmdb replay``: a run played again, as it happened."""
 
-import json
+import errno
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from dagster_lmdb.cli.endings import ends_in_order
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.speeds import Speed
 from dagster_lmdb.cli.store import store_arguments
+from dagster_lmdb.cli.texts import json_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +80,8 @@ def replay(
     end = place_after(history, until, begin) if until is not None else None
     player = Player(history, speed or 1.0, begin, end)
     console = Console()
-    if console.is_terminal and not as_json and not plain:
+    is_screen = console.is_terminal and not console.is_dumb_terminal
+    if is_screen and not as_json and not plain:
         _play_on_screen(console, player)
     else:
         _print(player, at_once=speed is None, as_json=as_json)
@@ -93,7 +98,7 @@ def _print(player: "Player", *, at_once: bool, as_json: bool) -> None:
             time.sleep(player.pending or 0.0)
             moments = player.advance(max(time.monotonic() - before, _SOON / player.speed))
         for moment in moments:
-            for line in [json.dumps(as_object(moment))] if as_json else plain(moment):
+            for line in [json_text(as_object(moment))] if as_json else plain(moment):
                 click.echo(line)
         sys.stdout.flush()
         if player.ended:
@@ -101,13 +106,23 @@ def _print(player: "Player", *, at_once: bool, as_json: bool) -> None:
 
 
 def _play_on_screen(console: "Console", player: "Player") -> None:
-    from rich.live import Live
-
-    from dagster_lmdb.debug.keys import keyboard
     from dagster_lmdb.debug.screen import Frame
 
+    with ends_in_order(), _hung_up_is_unread():
+        _play(console, player)
+        # The last picture stays.
+        console.print(Frame(player, max(console.height - 1, 10)))
+
+
+def _play(console: "Console", player: "Player") -> None:
+    from rich.live import Live
+
+    from dagster_lmdb.debug import keys
+    from dagster_lmdb.debug.screen import Frame
+
+    # Standard input may be closed.
     with (
-        keyboard(sys.stdin.fileno()) as keys,
+        keys.keyboard(sys.stdin.fileno() if sys.stdin else None) as pressed,
         Live(
             Frame(player), console=console, screen=True, auto_refresh=False, redirect_stderr=False
         ) as live,
@@ -116,14 +131,38 @@ def _play_on_screen(console: "Console", player: "Player") -> None:
         while not player.ended:
             live.update(Frame(player, console.height), refresh=True)
             # A bar that grows is drawn at each frame; while paused only a key changes anything.
-            key = _next_key(keys, _FRAME if not player.paused else _IDLE)
+            key = _next_key(pressed, _FRAME if not player.paused else _IDLE)
             now = time.monotonic()
+            if key == keys.CONTINUE:
+                # While the process is stopped no time passes for the run.
+                console.show_cursor(False)
+                seen = now
             player.advance(now - seen)
             seen = now
-            if key is not None and not _press(player, key):
+            if key == keys.STOP:
+                _show_screen(console, False)
+                pressed.stop()
+                _show_screen(console, True)
+                seen = time.monotonic()
+            elif key is not None and not _press(player, key):
                 break
-    # The last picture stays.
-    console.print(Frame(player, max(console.height - 1, 10)))
+
+
+def _show_screen(console: "Console", shown: bool) -> None:
+    """Goes to the terminal's other screen, or back to the one with the shell."""
+    console.set_alt_screen(shown)
+    console.show_cursor(not shown)
+
+
+@contextmanager
+def _hung_up_is_unread() -> Iterator[None]:
+    """Makes of a terminal that is gone a reader that is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise BrokenPipeError from error
 
 
 def _next_key(keys: "Keyboard", seconds: float) -> str | None:

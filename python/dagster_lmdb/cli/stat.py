@@ -1,6 +1,5 @@
 """``dagster-lmdb stat``: what a store holds."""
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.sizes import readable
 from dagster_lmdb.cli.store import open_store, store_arguments
+from dagster_lmdb.cli.texts import json_text
 
 _EXAMPLES = """\b
 Examples:
@@ -28,7 +28,7 @@ def stat(directory: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     with progress_bar() as report:
         facts = store.stat(report)
     if as_json:
-        click.echo(json.dumps(facts, indent=2, default=str))
+        click.echo(json_text(facts, indent=2))
         return
     lines = list(_lines(facts))
     width = max((len(name) for name, _ in lines), default=0)

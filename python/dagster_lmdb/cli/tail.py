@@ -12,6 +12,7 @@ import click
 
 from dagster_lmdb._core import EventLog, LmdbStoreError
 from dagster_lmdb.cli.store import open_store, store_arguments
+from dagster_lmdb.cli.texts import json_text, printable
 
 _PAGE = 1000
 _SAFETY_TIMEOUT = 1.0
@@ -109,15 +110,15 @@ class _Records:
 
 def _show(store: EventLog, row: Row, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(row._asdict() | {"event": _event(store, row)}))
+        click.echo(json_text(row._asdict() | {"event": _event(store, row)}))
         return
     fields = [
         click.style(f"{row.sequence:>8}", dim=True),
         click.style(_local(row.timestamp), dim=True) if row.timestamp else "",
-        click.style(row.event_type or row.kind, bold=True),
-        click.style(row.run_id[:8], fg="cyan") if row.run_id else "",
-        click.style(row.step_key, fg="green") if row.step_key else "",
-        " ".join((row.subject or "").split()),
+        click.style(printable(row.event_type or row.kind), bold=True),
+        click.style(printable(row.run_id[:8]), fg="cyan") if row.run_id else "",
+        click.style(printable(row.step_key), fg="green") if row.step_key else "",
+        printable(" ".join((row.subject or "").split())),
     ]
     click.echo(" ".join(field for field in fields if field))
 

@@ -8,11 +8,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dagster_lmdb.cli.texts import printable
 from dagster_lmdb.debug.diff import Diff, Duration, Side
 from dagster_lmdb.debug.flat import ABSENT, Change
-from dagster_lmdb.debug.lines import clock, length, message_of
+from dagster_lmdb.debug.lines import clock, length, message_of, own_error
 from dagster_lmdb.debug.runs import shown_type
-from dagster_lmdb.debug.traits import Trait
+from dagster_lmdb.debug.traits import Trait, cause_of
 
 #: The lists of changes, and what each is called.
 _SECTIONS = (
@@ -26,6 +27,9 @@ _SECTIONS = (
     ("metadata", "Metadata"),
     ("data_versions", "Data versions"),
 )
+#: How much of a text a cell shows, in characters and lines, and how much of it that is the same.
+_LONGEST, _LINES, _BEFORE = 1000, 20, 100
+
 _SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 
 
@@ -87,8 +91,8 @@ def _runs(a: Side, b: Side) -> Table:
     for name, side in (("A", a), ("B", b)):
         table.add_row(
             name,
-            side.run_id,
-            side.job_name,
+            Text(printable(side.run_id)),
+            Text(printable(side.job_name)),
             side.status or "",
             clock(side.started) if side.started else "",
             length(side.seconds) if side.seconds is not None else "",
@@ -96,12 +100,12 @@ def _runs(a: Side, b: Side) -> Table:
     return table
 
 
-def _table(title: str, rows: Sequence[tuple[str, str, str]]) -> Table:
+def _table(title: str, rows: Sequence[tuple[str, str, Text]]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
     for sign, style, text in rows:
-        table.add_row(Text(sign, style), Text(text))
+        table.add_row(Text(sign, style), text)
     return table
 
 
@@ -111,9 +115,7 @@ def _changes(title: str, changes: Sequence[Change]) -> Table:
         table.add_column(column, overflow="fold")
     for change in changes:
         sign, style = _SIGNS[change.kind]
-        table.add_row(
-            Text(sign, style), Text(change.path), Text(_text(change.a)), Text(_text(change.b))
-        )
+        table.add_row(Text(sign, style), Text(printable(change.path)), *_cells(change.a, change.b))
     return table
 
 
@@ -127,7 +129,7 @@ def _durations(found: Sequence[Duration]) -> Table:
         slower = each.b > each.a
         sign = "+" if slower else "-"
         table.add_row(
-            Text(each.step),
+            Text(printable(each.step)),
             length(each.a),
             length(each.b),
             Text(f"{sign}{length(abs(each.b - each.a))}", "red" if slower else "green"),
@@ -138,18 +140,55 @@ def _durations(found: Sequence[Duration]) -> Table:
     return table
 
 
-def _text(value: Any) -> str:
+def _cells(a: Any, b: Any) -> tuple[Text, Text]:
+    """Both sides of a change; of long texts the part in which they begin to differ."""
+    one, other = _text(a), _text(b)
+    if one == other:
+        # 1 and "1", say.
+        one, other = _text(a, quoted=True), _text(b, quoted=True)
+    begin = 0
+    if one and other and (_is_long(one) or _is_long(other)):
+        begin = max(_common(one, other) - _BEFORE, 0)
+    return _part(one, begin), _part(other, begin)
+
+
+def _text(value: Any, *, quoted: bool = False) -> str:
     if value is ABSENT:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    if isinstance(value, str) and not quoted:
+        return value
+    return json.dumps(value, default=str)
 
 
-def _event(trait: Trait | None, step: str | None) -> str:
+def _common(one: str, other: str) -> int:
+    """How many characters two texts begin with that are the same."""
+    pairs = enumerate(zip(one, other, strict=False))
+    differing = (place for place, (a, b) in pairs if a != b)
+    return next(differing, min(len(one), len(other)))
+
+
+def _is_long(text: str) -> bool:
+    return len(text) > _LONGEST or text.count("\n") >= _LINES
+
+
+def _part(text: str, begin: int = 0) -> Text:
+    """As much of a text as a cell takes, and how much more there is before and after it."""
+    part = "\n".join(text[begin : begin + _LONGEST].split("\n")[:_LINES])
+    left = len(text) - begin - len(part)
+    return Text.assemble(
+        (f"({begin:,} characters)\n" if begin else "", "dim"),
+        printable(part),
+        (f"\n({left:,} more characters)" if left > 0 else "", "dim"),
+    )
+
+
+def _event(trait: Trait | None, step: str | None) -> Text:
     if trait is None:
-        return f"nothing more of {'the run' if step is None else f'step {step}'}"
+        return Text(printable(f"nothing more of {'the run' if step is None else f'step {step}'}"))
     entry = trait.moment.entry
     said = [shown_type(entry), entry.step_key or "", message_of(entry)]
-    return f"{length(trait.moment.elapsed)}: {'  '.join(filter(None, said))}"
+    line = f"{length(trait.moment.elapsed)}: {'  '.join(filter(None, said))}"
+    return Text("\n").join(map(_part, filter(None, [line, cause_of(own_error(entry))])))
 
 
 def _side_object(side: Side) -> dict[str, Any]:
@@ -172,4 +211,5 @@ def _trait_object(trait: Trait | None) -> dict[str, Any] | None:
         "event_type": entry.dagster_event.event_type_value if entry.dagster_event else None,
         "step_key": entry.step_key,
         "message": entry.message,
+        "error": cause_of(own_error(entry)),
     }

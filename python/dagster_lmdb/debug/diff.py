@@ -17,16 +17,18 @@ from dagster._core.definitions.data_version import (
     DATA_VERSION_TAG,
     INPUT_DATA_VERSION_TAG_PREFIX,
 )
+from dagster._core.events import DagsterEventType
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
 from dagster._serdes import serialize_value
 
 from dagster_lmdb.cli.progress import Report
-from dagster_lmdb.debug.flat import Change, changes, nested_changes
+from dagster_lmdb.debug.flat import ABSENT, Change, changes, nested_changes, same
+from dagster_lmdb.debug.lines import own_error
 from dagster_lmdb.debug.noise import Noise, durations, noise
 from dagster_lmdb.debug.runs import RunHistory, Source
-from dagster_lmdb.debug.timeline import Outcome, Span, Step, Timeline
-from dagster_lmdb.debug.traits import Facts, Trait, facts_of, lanes, packed
+from dagster_lmdb.debug.timeline import Outcome, Step, Timeline
+from dagster_lmdb.debug.traits import Facts, Trait, cause_of, facts_of, lanes, packed
 
 _VERSION_TAGS = (DATA_VERSION_TAG, CODE_VERSION_TAG)
 
@@ -75,7 +77,7 @@ class Diff:
     #: Steps that only one of the runs has, with how they ended, or that ended otherwise.
     steps: Sequence[Change]
     retries: Sequence[Change]
-    #: The last line of what failed a step.
+    #: What the first cause of a step's failure says, or of the run's own.
     errors: Sequence[Change]
     durations: Sequence[Duration]
     metadata: Sequence[Change]
@@ -125,7 +127,7 @@ def diff(source: Source, a: RunHistory, b: RunHistory, report: Report | None = N
         selection=changes(_selection(run_a), _selection(run_b)),
         steps=changes(_outcomes(steps_a), _outcomes(steps_b)),
         retries=changes(_retries(steps_a, steps_b), _retries(steps_b, steps_a)),
-        errors=changes(_errors(steps_a), _errors(steps_b)),
+        errors=_error_changes(a, timelines[0], b, timelines[1]),
         durations=list(_durations(steps_a, steps_b, histories)),
         metadata=metadata,
         data_versions=versions,
@@ -204,21 +206,37 @@ def _retries(steps: Mapping[str, Step], others: Mapping[str, Step]) -> Mapping[s
     return {key: step.retries for key, step in steps.items() if key in others}
 
 
-def _errors(steps: Mapping[str, Step]) -> Mapping[str, str]:
-    return {
+def _error_changes(
+    a: RunHistory, timeline_a: Timeline, b: RunHistory, timeline_b: Timeline
+) -> Sequence[Change]:
+    """The errors that differ by more than the runs' ids, as they were."""
+    errors_a, errors_b = _errors(a, timeline_a), _errors(b, timeline_b)
+    found = changes(_without_id(errors_a, a.run_id), _without_id(errors_b, b.run_id))
+    return [
+        Change(each.path, errors_a.get(each.path, ABSENT), errors_b.get(each.path, ABSENT))
+        for each in found
+    ]
+
+
+def _errors(history: RunHistory, timeline: Timeline) -> Mapping[str, str]:
+    """What failed each step, and the run itself where no step's failure did."""
+    found = {
         key: message
-        for key, step in steps.items()
+        for key, step in timeline.steps.items()
         for attempt in step.attempts[-1:]
-        if attempt.outcome is Outcome.FAILURE and (message := _message(attempt))
+        if attempt.outcome is Outcome.FAILURE and (message := cause_of(attempt.error))
     }
+    for _, entry in history.events:
+        event = entry.dagster_event
+        if event is not None and event.event_type_value == DagsterEventType.RUN_FAILURE.value:
+            message = cause_of(own_error(entry))
+            if message:
+                found["(run)"] = message
+    return found
 
 
-def _message(attempt: Span) -> str | None:
-    """What the first cause of a failure says."""
-    error = attempt.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return None if error is None else error.message.strip()
+def _without_id(texts: Mapping[str, str], run_id: str) -> Mapping[str, str]:
+    return {key: text.replace(run_id, "(run)") for key, text in texts.items()}
 
 
 def _durations(
@@ -284,13 +302,11 @@ def _subjects(a: RunHistory, b: RunHistory) -> tuple[Sequence[Change], Sequence[
         for change in changes(
             _keyed(values_a, a.run_id, facts_a), _keyed(values_b, b.run_id, facts_b)
         ):
-            metadata.append(
-                Change(
-                    f"{name} {change.path}",
-                    values_a.get(change.path, change.a),
-                    values_b.get(change.path, change.b),
-                )
-            )
+            sides = [values_a.get(change.path, change.a), values_b.get(change.path, change.b)]
+            if same(*sides):
+                # A path and a text, say: what they are is what differs.
+                sides = [json.loads(side) for side in (change.a, change.b)]
+            metadata.append(Change(f"{name} {change.path}", *sides))
         for change in changes(_versions(facts_a), _versions(facts_b)):
             versions.append(Change(f"{name} {change.path}", change.a, change.b))
     return metadata, versions

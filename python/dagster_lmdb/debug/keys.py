@@ -1,27 +1,38 @@
 """Keys from a terminal, one by one, while something else is shown.
 
 A context: the terminal gives keys without waiting for a line and without showing them, and is as it
-was afterwards, also where the process is told to stop and to go on.
+was afterwards, also where the process is told to stop and to go on. What the terminal tells by a
+signal (to stop, to go on, another size) comes as a key too, so that it finds the screen in order.
 """
 
+import errno
 import os
 import select
 import signal
 import termios
-import time
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
+STOP, CONTINUE, RESIZE = "stop", "continue", "resize"
+
 _ESCAPES = {b"\x1b[C": "right", b"\x1b[A": "up", b"\x1b[B": "down", b"\x1bOC": "right"}
+_SIGNALS = {signal.SIGTSTP: STOP, signal.SIGCONT: CONTINUE, signal.SIGWINCH: RESIZE}
 
 
 class Keyboard:
-    """The keys of the terminal of a file descriptor; None where it is no terminal."""
+    """The keys of the terminal of a file descriptor, and what signals tell.
 
-    def __init__(self, descriptor: int | None) -> None:
+    Args:
+        descriptor: The terminal; None where there is none, which has no keys.
+        told: Where each signal is a byte.
+    """
+
+    def __init__(self, descriptor: int | None, told: int) -> None:
         self._descriptor = descriptor
+        self._told = told
+        self._before = None if descriptor is None else termios.tcgetattr(descriptor)
         self._pressed: list[str] = []
 
     def wait(self, seconds: float) -> str | None:
@@ -30,39 +41,90 @@ class Keyboard:
         Raises:
             EOFError: If the terminal is gone.
         """
-        if self._pressed:
-            return self._pressed.pop(0)
-        if self._descriptor is None:
-            time.sleep(seconds)
-            return None
-        readable, _, _ = select.select([self._descriptor], [], [], seconds)
-        if not readable:
-            return None
-        text = os.read(self._descriptor, 64)
-        if not text:
-            raise EOFError
-        self._pressed += _keys(text)
+        if not self._pressed:
+            sources = [each for each in (self._told, self._descriptor) if each is not None]
+            readable, _, _ = select.select(sources, [], [], seconds)
+            if self._told in readable:
+                self._hear()
+            if self._descriptor in readable:
+                self._pressed += _keys(_read(self._descriptor))
         return self._pressed.pop(0) if self._pressed else None
+
+    def stop(self) -> None:
+        """Stops the process as the terminal asked it to, and returns where it goes on."""
+        self.give_back()
+        handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, handler)
+        self._hear()
+        self._pressed.clear()
+        self.take()
+
+    def take(self) -> None:
+        """Makes the terminal give its keys one by one."""
+        while self._descriptor is not None:
+            try:
+                tty.setcbreak(self._descriptor)
+                return
+            except termios.error as error:
+                # A process in the background is stopped here until it is in the foreground.
+                if error.args[0] != errno.EINTR:
+                    raise
+
+    def give_back(self) -> None:
+        """Makes the terminal what it was."""
+        if self._descriptor is not None and self._before is not None:
+            termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
+
+    def _hear(self) -> None:
+        with suppress(BlockingIOError):
+            told = [_SIGNALS[signal.Signals(each)] for each in os.read(self._told, 64)]
+            self._pressed += told
+            if CONTINUE in told:
+                self.take()
 
 
 @contextmanager
-def keyboard(descriptor: int) -> Iterator[Keyboard]:
+def keyboard(descriptor: int | None) -> Iterator[Keyboard]:
     """The keys of a descriptor, for as long as the context lasts."""
-    if not os.isatty(descriptor):
-        yield Keyboard(None)
-        return
-    before = termios.tcgetattr(descriptor)
+    reading, writing = os.pipe()
+    for end in (reading, writing):
+        os.set_blocking(end, False)
 
-    def go_on(signum: int, frame: FrameType | None) -> None:
-        tty.setcbreak(descriptor)
+    def tell(signum: int, frame: FrameType | None) -> None:
+        with suppress(BlockingIOError):
+            os.write(writing, bytes([signum]))
 
-    tty.setcbreak(descriptor)
-    continued = signal.signal(signal.SIGCONT, go_on)
+    is_terminal = descriptor is not None and os.isatty(descriptor)
+    keys = Keyboard(descriptor if is_terminal else None, reading)
+    handlers = {
+        signum: signal.signal(signum, tell)
+        for signum in _SIGNALS
+        if signal.getsignal(signum) != signal.SIG_IGN
+    }
     try:
-        yield Keyboard(descriptor)
+        keys.take()
+        yield keys
     finally:
-        signal.signal(signal.SIGCONT, continued)
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+        for end in (reading, writing):
+            os.close(end)
+        # A terminal that is gone needs nothing.
+        with suppress(termios.error):
+            keys.give_back()
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        text = os.read(descriptor, 64)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        text = b""
+    if not text:
+        raise EOFError
+    return text
 
 
 def _keys(text: bytes) -> list[str]:

@@ -8,6 +8,7 @@ from dagster import EventLogEntry
 from dagster._core.events import JobFailureData
 from dagster_shared.error import SerializableErrorInfo
 
+from dagster_lmdb.cli.texts import printable
 from dagster_lmdb.debug.player import Moment
 from dagster_lmdb.debug.runs import asset_of, error_of, shown_type
 
@@ -29,8 +30,8 @@ def clock(timestamp: float) -> str:
 
 
 def message_of(entry: EventLogEntry) -> str:
-    """What an entry says, in one line."""
-    return " ".join(entry.message.split())
+    """What an entry says, in one line, for a terminal."""
+    return printable(" ".join(entry.message.split()))
 
 
 def own_error(entry: EventLogEntry) -> SerializableErrorInfo | None:
@@ -42,16 +43,16 @@ def own_error(entry: EventLogEntry) -> SerializableErrorInfo | None:
 
 
 def error_lines(error: SerializableErrorInfo) -> Iterator[str]:
-    """The error with its stack, then what caused it or what it occurred in."""
-    return iter(error.to_string().rstrip().splitlines())
+    """The error with its stack, then what caused it or what it occurred in, for a terminal."""
+    return map(printable, error.to_string().rstrip().splitlines())
 
 
 def plain(moment: Moment) -> Iterator[str]:
     """An event in one line, and the error that it tells beneath it."""
     entry = moment.entry
-    fields = [f"{moment.elapsed:>10.3f}", f"{shown_type(entry):<24}"]
+    fields = [f"{moment.elapsed:>10.3f}", f"{printable(shown_type(entry)):<24}"]
     if entry.step_key:
-        fields.append(entry.step_key)
+        fields.append(printable(entry.step_key))
     fields.append(message_of(entry))
     yield "  ".join(field for field in fields if field).rstrip()
     error = own_error(entry)

@@ -12,6 +12,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from dagster_lmdb.cli.texts import printable
 from dagster_lmdb.debug.lines import clock, error_lines, length, message_of, own_error
 from dagster_lmdb.debug.player import Moment, Player
 from dagster_lmdb.debug.runs import shown_type
@@ -99,8 +100,8 @@ class Frame:
             "  ",
             (f" {state} ", "reverse"),
             "  ",
-            (player.history.job_name or "a run", "bold"),
-            (f"  {player.history.run_id[:8]}", "cyan"),
+            (printable(player.history.job_name) or "a run", "bold"),
+            (f"  {printable(player.history.run_id[:8])}", "cyan"),
             f"  {clock(player.start + player.now)}  ",
             (f"{length(player.now)} of {length(player.length)}", "bold"),
             (f"  {player.place} of {len(player.moments)} events", "dim"),
@@ -126,7 +127,7 @@ class Frame:
         now = player.start + player.now
         hidden = count - len(steps)
         label = f"run (+{hidden} steps)" if hidden else "run"
-        names = max([len(step.key) + 2 for step in steps] + [len(label)])
+        names = max([len(printable(step.key)) + 2 for step in steps] + [len(label)])
         names = min(names, max(width // 3, 8))
         bar = max(width - names - 14, 8)
         table = Table.grid(padding=(0, 1), expand=False)
@@ -140,7 +141,7 @@ class Frame:
             sign, style = _OUTCOMES[step.outcome] if step.outcome else ("·", "dim")
             spent = sum(span.seconds(now) for span in step.attempts)
             table.add_row(
-                Text(f"{sign} {step.key}", style),
+                Text(f"{sign} {printable(step.key)}", style),
                 self._lane(step.spans, bar, now),
                 Text(length(spent) if step.attempts else "waits", style),
             )
@@ -199,8 +200,8 @@ def _log_lines(moment: Moment) -> list[Text]:
     style = "red" if moment.is_failure else "dim" if entry.dagster_event else ""
     first = Text.assemble(
         (f"{moment.elapsed:>9.3f}  ", "dim"),
-        (f"{shown_type(entry):<22} ", "bold red" if moment.is_failure else "blue"),
-        (f"{entry.step_key}  " if entry.step_key else "", "green"),
+        (f"{printable(shown_type(entry)):<22} ", "bold red" if moment.is_failure else "blue"),
+        (f"{printable(entry.step_key)}  " if entry.step_key else "", "green"),
         (message_of(entry), style),
     )
     error = own_error(entry)

@@ -11,7 +11,6 @@ Unix seconds.
 Source: "Trace Event Format", Google, https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from dagster._core.events import DagsterEventType
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.scheduler.instigation import TickData
 
+from dagster_lmdb.cli.texts import json_text
 from dagster_lmdb.debug.lines import own_error
 from dagster_lmdb.debug.runs import RunHistory, asset_of, shown_type
 from dagster_lmdb.debug.timeline import Kind, Outcome, Span, Timeline
@@ -227,10 +227,10 @@ class Trace:
         """The trace as JSON, in pieces: an object with ``traceEvents``, one event a line."""
         origin = min((event["ts"] for event in self._events if "ts" in event), default=0.0)
         facts = {"origin": origin, "aligned": self.aligned, "producer": "dagster-lmdb trace"}
-        yield f'{{"displayTimeUnit": "ms", "otherData": {json.dumps(facts)}, "traceEvents": [\n'
+        yield f'{{"displayTimeUnit": "ms", "otherData": {json_text(facts)}, "traceEvents": [\n'
         separator = ""
         for event in _in_order(self._events, origin):
-            yield separator + json.dumps(event)
+            yield separator + json_text(event)
             separator = ",\n"
         yield "\n]}\n"
 

@@ -2,7 +2,8 @@
 
 Two runs that did the same have the same traits in each lane (the run's, and each step's), in the
 same order; how lanes interleave is the scheduler's. What a run's id stands in (paths of files) is
-the same in both. Log messages, and events about processes and resources, have no traits.
+the same in both. Of a failure's error counts what its first cause says. Log messages, and events
+about processes and resources, have no traits.
 """
 
 import json
@@ -18,16 +19,22 @@ from dagster._core.definitions.data_version import (
     DATA_VERSION_TAG,
 )
 from dagster._core.events import (
+    AssetFailedToMaterializeData,
     AssetObservationData,
     DagsterEventType,
     HandledOutputData,
     LoadedInputData,
+    StepExpectationResultData,
     StepMaterializationData,
 )
+from dagster._core.execution.plan.inputs import StepInputData
+from dagster._core.execution.plan.objects import StepFailureData, TypeCheckData
 from dagster._core.execution.plan.outputs import StepOutputData
 from dagster._serdes import serialize_value
+from dagster_shared.error import SerializableErrorInfo
 from dagster_shared.serdes.serdes import PackableValue
 
+from dagster_lmdb.debug.lines import own_error
 from dagster_lmdb.debug.player import Moment, moments
 from dagster_lmdb.debug.runs import RunHistory
 
@@ -57,13 +64,19 @@ _STEP_TYPES = frozenset(
         DagsterEventType.ASSET_OBSERVATION,
         DagsterEventType.ASSET_CHECK_EVALUATION,
         DagsterEventType.ASSET_FAILED_TO_MATERIALIZE,
+        DagsterEventType.STEP_EXPECTATION_RESULT,
+        DagsterEventType.HOOK_COMPLETED,
+        DagsterEventType.HOOK_SKIPPED,
         DagsterEventType.HOOK_ERRORED,
     )
 )
 
 
 class Facts(NamedTuple):
-    """What an event says of a subject: an asset, an output, an input, a check."""
+    """What an event says of a subject: an asset, an output, an input, a check, a failure.
+
+    What is no metadata of the user's stands among it in parentheses, as ``(passed)``.
+    """
 
     #: ``asset totals``, ``output source.result``, ``check totals:no_alarm``, ...
     subject: str
@@ -86,26 +99,77 @@ def facts_of(entry: EventLogEntry) -> Facts | None:
     if isinstance(data, StepMaterializationData):
         made = data.materialization
         subject = f"asset {made.asset_key.to_user_string()}"
-        return Facts(subject, made.partition, made.metadata, made.tags or {})
+        metadata = _described(made.metadata, made.description)
+        return Facts(subject, made.partition, metadata, made.tags or {})
     if isinstance(data, AssetObservationData):
         seen = data.asset_observation
         subject = f"observation {seen.asset_key.to_user_string()}"
-        return Facts(subject, seen.partition, seen.metadata, seen.tags)
+        metadata = _described(seen.metadata, seen.description)
+        return Facts(subject, seen.partition, metadata, seen.tags)
+    if isinstance(data, AssetFailedToMaterializeData):
+        lost = data.asset_materialization_failure
+        subject = f"failed asset {lost.asset_key.to_user_string()}"
+        reason = MetadataValue.text(lost.reason.value)
+        metadata = {**_described(lost.metadata, lost.description), "(reason)": reason}
+        return Facts(subject, lost.partition, metadata, lost.tags)
     if isinstance(data, AssetCheckEvaluation):
         subject = f"check {data.asset_key.to_user_string()}:{data.check_name}"
-        passed = MetadataValue.bool(data.passed)
-        return Facts(subject, data.partition, {**data.metadata, "(passed)": passed}, {})
+        metadata = {
+            **_described(data.metadata, data.description),
+            "(passed)": MetadataValue.bool(data.passed),
+            "(severity)": MetadataValue.text(data.severity.value),
+        }
+        return Facts(subject, data.partition, metadata, {})
+    if isinstance(data, StepExpectationResultData):
+        result = data.expectation_result
+        metadata = {
+            **_described(result.metadata, result.description),
+            "(success)": MetadataValue.bool(result.success),
+        }
+        return Facts(f"expectation {entry.step_key}.{result.label}", None, metadata, {})
     if isinstance(data, StepOutputData):
         handle = data.step_output_handle
         key = f"[{handle.mapping_key}]" if handle.mapping_key else ""
-        return Facts(
-            f"output {handle.step_key}.{handle.output_name}{key}", None, data.metadata or {}, {}
-        )
+        subject = f"output {handle.step_key}.{handle.output_name}{key}"
+        metadata = {**(data.metadata or {}), **_type_checked(data.type_check_data)}
+        return Facts(subject, None, metadata, {})
     if isinstance(data, HandledOutputData):
         return Facts(f"handled {entry.step_key}.{data.output_name}", None, data.metadata or {}, {})
     if isinstance(data, LoadedInputData):
         return Facts(f"input {entry.step_key}.{data.input_name}", None, data.metadata or {}, {})
+    if isinstance(data, StepInputData):
+        subject = f"type of input {entry.step_key}.{data.input_name}"
+        return Facts(subject, None, _type_checked(data.type_check_data), {})
+    if isinstance(data, StepFailureData) and data.user_failure_data is not None:
+        return Facts(f"failure {entry.step_key}", None, data.user_failure_data.metadata, {})
     return None
+
+
+def _described(
+    metadata: Mapping[str, MetadataValue[Any]], description: str | None
+) -> dict[str, MetadataValue[Any]]:
+    if description is None:
+        return dict(metadata)
+    return {**metadata, "(description)": MetadataValue.text(description)}
+
+
+def _type_checked(check: TypeCheckData | None) -> dict[str, MetadataValue[Any]]:
+    """What a type check says; nothing of one that passed without a word."""
+    if check is None:
+        return {}
+    said = {f"(type) {label}": each for label, each in check.metadata.items()}
+    if check.description is not None:
+        said["(type description)"] = MetadataValue.text(check.description)
+    if not check.success:
+        said["(type checked)"] = MetadataValue.bool(False)
+    return said
+
+
+def cause_of(error: SerializableErrorInfo | None) -> str | None:
+    """What the first cause of an error says."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return None if error is None else error.message.strip()
 
 
 def lanes(history: RunHistory) -> Mapping[str | None, Sequence[Trait]]:
@@ -124,12 +188,12 @@ def lanes(history: RunHistory) -> Mapping[str | None, Sequence[Trait]]:
 
 
 def _content(entry: EventLogEntry, event_type: str) -> str:
+    said: list[Any] = [cause_of(own_error(entry))]
     facts = facts_of(entry)
-    if facts is None:
-        return event_type
-    said = [facts.subject, facts.partition, _own_version(facts.tags)]
-    metadata = {label: packed(value) for label, value in facts.metadata.items()}
-    return f"{event_type} {json.dumps([*said, metadata], sort_keys=True)}"
+    if facts is not None:
+        metadata = {label: packed(value) for label, value in facts.metadata.items()}
+        said += [facts.subject, facts.partition, _own_version(facts.tags), metadata]
+    return f"{event_type} {json.dumps(said, sort_keys=True)}"
 
 
 def _own_version(tags: Mapping[str, str]) -> str | None:
