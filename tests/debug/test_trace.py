@@ -1,8 +1,7 @@
 """A trace says what Perfetto needs, and what it says is what the log tells."""
 
 import json
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,85 +18,8 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.utils import make_new_run_id
 
 from debug.history import Store, call, refused
+from debug.trace_format import BrokenTraceError, Event, Parsed, end_of
 from python.entries import event, job_origin, run
-
-Event = dict[str, Any]
-
-
-class Parsed:
-    """A trace read by the rules of the Trace Event Format, with nothing of the writer's.
-
-    Raises:
-        AssertionError: If it breaks one of them.
-    """
-
-    def __init__(self, text: str) -> None:
-        whole = json.loads(text)
-        self.origin: float = whole["otherData"]["origin"]
-        assert whole["displayTimeUnit"] in ("ms", "ns")
-        self.processes: dict[int, str] = {}
-        self.lanes: dict[tuple[int, int], str] = {}
-        self.slices: dict[tuple[int, int], list[Event]] = defaultdict(list)
-        self.instants: list[Event] = []
-        for each in whole["traceEvents"]:
-            assert isinstance(each["pid"], int)
-            assert isinstance(each["tid"], int)
-            assert isinstance(each["name"], str)
-            assert each["name"]
-            lane = each["pid"], each["tid"]
-            if each["ph"] == "M":
-                if each["name"] == "process_name":
-                    self.processes[each["pid"]] = each["args"]["name"]
-                elif each["name"] == "thread_name":
-                    self.lanes[lane] = each["args"]["name"]
-                else:
-                    assert isinstance(each["args"]["sort_index"], int)
-            elif each["ph"] == "X":
-                assert isinstance(each["ts"], int)
-                assert each["ts"] >= 0
-                assert isinstance(each["dur"], int)
-                assert each["dur"] >= 0
-                self.slices[lane].append(each)
-            else:
-                assert each["ph"] == "i"
-                assert each["s"] in ("t", "p", "g")
-                assert each["ts"] >= 0
-                self.instants.append(each)
-        for lane, slices in self.slices.items():
-            assert lane in self.lanes
-            assert lane[0] in self.processes
-            self._nest(slices)
-        assert all((each["pid"], each["tid"]) in self.lanes for each in self.instants)
-
-    def _nest(self, slices: list[Event]) -> None:
-        """Gives each slice what lies within it; two that overlap otherwise are an error."""
-        open_slices: list[Event] = []
-        assert slices == sorted(slices, key=lambda each: each["ts"])
-        for each in slices:
-            each["within"] = []
-            while open_slices and end_of(open_slices[-1]) <= each["ts"] < end_of(each) + 1:
-                if end_of(open_slices[-1]) == each["ts"] == end_of(each):
-                    break
-                open_slices.pop()
-            if open_slices:
-                outer = open_slices[-1]
-                assert outer["ts"] <= each["ts"] <= end_of(each) <= end_of(outer), (outer, each)
-                outer["within"].append(each)
-            each["depth"] = len(open_slices)
-            open_slices.append(each)
-
-    def lane(self, process: str, name: str) -> list[Event]:
-        """The outermost slices of a lane."""
-        [found] = [
-            lane
-            for lane, its_name in self.lanes.items()
-            if its_name == name and self.processes[lane[0]].startswith(process)
-        ]
-        return [each for each in self.slices[found] if each["depth"] == 0]
-
-
-def end_of(each: Event) -> int:
-    return each["ts"] + each["dur"]
 
 
 def categories(slices: list[Event]) -> list[str]:
@@ -292,6 +214,64 @@ def test_a_window_has_the_runs_ticks_and_backfills_of_its_time(
     assert "backfill old" not in found.lanes.values()
     everything = traced(directory, "--window", "..")
     assert len(everything.processes) == 4
+
+
+def test_ticks_that_caught_up_stand_one_after_the_other(
+    day: Mapping[str, str], instance: DagsterInstance, tmp_path: Path
+) -> None:
+    # A schedule's tick has the time at which it was due.
+    [state] = instance.all_instigator_state()
+    for due, ended in ((200.0, 500.0), (300.0, 501.0), (400.0, 502.5)):
+        instance.create_tick(tick(state, due, TickStatus.SUCCESS, end_timestamp=ended, run_ids=[]))
+    found = traced(tmp_path / "history", "--window", window(190, 600))
+    ticks = found.lane("sensors", "sensor a_sensor")
+    assert [found.origin + end_of(each) / 1e6 for each in ticks] == [500.0, 501.0, 502.5]
+    assert [each["dur"] for each in ticks] == [300e6, 1e6, 1.5e6]
+    assert [each["args"]["due"] for each in ticks] == [200.0, 300.0, 400.0]
+
+
+def first(phase: str, name: str | None = None) -> Callable[[list[Event]], Event]:
+    return lambda events: next(
+        each for each in events if each["ph"] == phase and name in (None, each["name"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("which", "change"),
+    [
+        (first("X"), {"ts": "0"}),
+        (first("X"), {"ts": -1}),
+        (first("X"), {"ts": float("nan")}),
+        (first("X"), {"dur": 1.5}),
+        (first("X"), {"dur": None}),
+        (first("X"), {"tid": 999}),
+        (first("X"), {"pid": True}),
+        (first("X"), {"cname": "crimson"}),
+        (first("X"), {"args": []}),
+        (first("X"), {"ph": "B"}),
+        (first("X", "fails"), {"dur": 10**9}),
+        (first("X", "fails"), {"name": ""}),
+        (first("i"), {"s": "lane"}),
+        (first("i"), {"dur": 1}),
+        (first("M", "thread_name"), {"args": {"name": 1}}),
+        (first("M", "thread_name"), {"name": "thread_title"}),
+        (first("M", "process_sort_index"), {"args": {"sort_index": "1"}}),
+        (first("M", "thread_sort_index"), {"name": "thread_name", "args": {"name": "twice"}}),
+    ],
+)
+def test_a_trace_that_breaks_a_rule_is_told(
+    store: Store, which: Callable[[list[Event]], Event], change: dict[str, Any]
+) -> None:
+    text = call("trace", store.directory, store.runs["failing"], "-o", "-").stdout
+    Parsed(text)
+    whole = json.loads(text)
+    which(whole["traceEvents"]).update(change)
+    if change == {"dur": 10**9}:
+        # What overlaps with the next one of its lane.
+        events = whole["traceEvents"]
+        events.append(first("X", "fails")(events) | {"ts": 10**9 - 1, "dur": 10**9})
+    with pytest.raises(BrokenTraceError):
+        Parsed(json.dumps(whole))
 
 
 def test_a_trace_is_a_file_that_is_there_whole(store: Store, tmp_path: Path) -> None:

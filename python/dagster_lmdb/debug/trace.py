@@ -75,6 +75,8 @@ class Trace:
     #: How many runs it has.
     runs: int = 0
     _lanes: dict[str, int] = field(default_factory=dict)
+    #: By lane: when its last tick ended.
+    _ticked: dict[int, float] = field(default_factory=dict)
 
     def add_run(self, history: RunHistory, until: float | None = None) -> None:
         """Adds a run; what goes on in it ends with its last event, or ``until``.
@@ -113,17 +115,22 @@ class Trace:
             self._instant(lane_of(step_key), entry, sequence)
 
     def add_tick(self, tick: TickData) -> None:
-        """Adds the evaluation of a sensor or schedule."""
+        """Adds the evaluation of a sensor or schedule, whose ticks come in their order.
+
+        A schedule's tick has the time at which it was due: one that catches up begins before the
+        one before it has ended, and is shown from then on.
+        """
         lane = self._lane(f"{tick.instigator_type.value.lower()} {tick.instigator_name}")
         facts = {
             "status": tick.status.value,
+            "due": tick.timestamp,
             "runs": list(tick.run_ids),
             "skip_reason": tick.skip_reason,
             "cursor": tick.cursor,
             "error": tick.error.to_string() if tick.error else None,
         }
-        begin = tick.timestamp
-        end = max(tick.end_timestamp or begin, begin)
+        begin = max(tick.timestamp, self._ticked.get(lane, tick.timestamp))
+        self._ticked[lane] = end = max(tick.end_timestamp or begin, begin)
         name = f"tick: {tick.status.value.lower()}"
         self._slice(Lane(0, lane), name, "tick", begin, end, facts)
 
