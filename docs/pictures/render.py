@@ -35,6 +35,12 @@ WIDTH, HEIGHT = 110, 30
 # Where a program leaves the terminal's other screen; what it prints then stays.
 _LEAVES_SCREEN = "\x1b[?1049l"
 
+# What reads the exported files.
+_COUNTED = (
+    "import polars as pl; print("
+    "pl.read_parquet('tables/events')['event_type'].value_counts(sort=True).head(5))"
+)
+
 _SLICES = {
     "queue wait": "#c9c9c9",
     "start-up": "#9ec5e8",
@@ -201,6 +207,16 @@ def main() -> None:
         ):
             lines += [f"$ dagster-lmdb {' '.join(command)}", *shown(*command).splitlines()]
         picture("fork", "dagster-lmdb fork DIR DEST --at MOMENT", "\n".join(lines))
+        lines = []
+        for command in (
+            ("export", "history", "tables", "--until", f"run:{run_id}"),
+            ("export", "history", "tables"),
+        ):
+            lines += [f"$ dagster-lmdb {' '.join(command)}", *shown(*command).splitlines()]
+        read = [sys.executable, "-c", _COUNTED]
+        table = subprocess.run(read, check=True, capture_output=True, text=True).stdout
+        lines += [f'$ python -c "{_COUNTED}"', *table.splitlines()]
+        picture("export", "dagster-lmdb export DIR DEST", "\n".join(lines))
 
 
 if __name__ == "__main__":
