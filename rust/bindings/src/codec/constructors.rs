@@ -39,6 +39,8 @@ pub(super) enum Ask {
     OptTags,
     EventData,
     Strings,
+    /// A list of strings, kept as it is.
+    StringList,
     /// What the class's own annotation of the field asks.
     Annotated,
     /// The same; None becomes a new dict.
@@ -48,6 +50,7 @@ pub(super) enum Ask {
 }
 
 const NORMALIZE_METADATA: (&str, u64) = ("normalize_metadata", 0xce60_73e1_5b52_3e77);
+const TRUNCATE_ERROR: (&str, u64) = ("truncate_event_error_info", 0xf90c_3d6f_14c1_d1cd);
 const ASSET_TAGS: [(&str, u64); 2] = [
     ("validate_asset_event_tags", 0x5e7d_d01c_b3a7_409a),
     ("is_system_asset_event_tag", 0x38b7_5aa2_b1a4_2d76),
@@ -159,6 +162,92 @@ const KNOWN: &[Known] = &[
             ("label", "label", Ask::Str),
             ("description", "description", Ask::OptStr),
             ("metadata", "metadata", Ask::Metadata),
+        ],
+    },
+    Known {
+        // StepSuccessData
+        source: 0x75bb_4a77_526c_5bb2,
+        calls: &[],
+        slots: &[("duration_ms", "duration_ms", Ask::Float)],
+    },
+    Known {
+        // HandledOutputData
+        source: 0xf51a_71eb_9d3d_1392,
+        calls: &[NORMALIZE_METADATA],
+        slots: &[
+            ("output_name", "output_name", Ask::Str),
+            ("manager_key", "manager_key", Ask::Str),
+            ("metadata", "metadata", Ask::Metadata),
+        ],
+    },
+    Known {
+        // LoadedInputData
+        source: 0xfda8_c630_476e_4542,
+        calls: &[NORMALIZE_METADATA],
+        slots: &[
+            ("input_name", "input_name", Ask::Str),
+            ("manager_key", "manager_key", Ask::Str),
+            ("upstream_output_name", "upstream_output_name", Ask::OptStr),
+            ("upstream_step_key", "upstream_step_key", Ask::OptStr),
+            ("metadata", "metadata", Ask::Metadata),
+        ],
+    },
+    Known {
+        // EngineEventData; a failure's error goes to the constructor, which may shorten it
+        source: 0xd8dc_eaed_e076_e8b7,
+        calls: &[NORMALIZE_METADATA, TRUNCATE_ERROR],
+        slots: &[
+            ("metadata", "metadata", Ask::Metadata),
+            ("error", "error", Ask::OnlyNone),
+            ("marker_start", "marker_start", Ask::OptStr),
+            ("marker_end", "marker_end", Ask::OptStr),
+        ],
+    },
+    Known {
+        // ComputeLogsCaptureData
+        source: 0x9721_a317_8c1d_0840,
+        calls: &[],
+        slots: &[
+            ("file_key", "file_key", Ask::Str),
+            ("step_keys", "step_keys", Ask::StringList),
+            ("external_url", "external_url", Ask::OptStr),
+            ("external_stdout_url", "external_stdout_url", Ask::OptStr),
+            ("external_stderr_url", "external_stderr_url", Ask::OptStr),
+            (
+                "shell_cmd",
+                "shell_cmd",
+                Ask::OptInstance(&["LogRetrievalShellCommand"]),
+            ),
+        ],
+    },
+    Known {
+        // AssetMaterializationPlannedData
+        source: 0x6a8f_a0e0_1dc8_c4d4,
+        calls: &[],
+        slots: &[
+            ("asset_key", "asset_key", Ask::Instance(&["AssetKey"])),
+            ("partition", "partition", Ask::OptStr),
+            ("partitions_subset", "partitions_subset", Ask::OnlyNone),
+        ],
+    },
+    Known {
+        // AssetCheckEvaluation
+        source: 0x61fd_ebdb_8e01_b955,
+        calls: &[NORMALIZE_METADATA],
+        slots: &[
+            ("asset_key", "asset_key", Ask::Annotated),
+            ("check_name", "check_name", Ask::Annotated),
+            ("passed", "passed", Ask::Annotated),
+            ("metadata", "metadata", Ask::Metadata),
+            (
+                "target_materialization_data",
+                "target_materialization_data",
+                Ask::Annotated,
+            ),
+            ("severity", "severity", Ask::Annotated),
+            ("description", "description", Ask::Annotated),
+            ("blocking", "blocking", Ask::Annotated),
+            ("partition", "partition", Ask::Annotated),
         ],
     },
     Known {

@@ -302,6 +302,7 @@ impl Ask {
             Self::Tags => (false, Check::Tags(TagRule::of_dagster(globals.py())?)),
             Self::OptTags => (true, Check::Tags(TagRule::of_dagster(globals.py())?)),
             Self::Strings => (false, Check::Strings),
+            Self::StringList => (false, Check::ListOf(Box::new(Check::Str))),
             Self::OnlyNone => (true, Check::Nothing),
             // Asked by the class's own annotations.
             Self::Annotated | Self::AnnotatedOrDict => (false, Check::Anything),

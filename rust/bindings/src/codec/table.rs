@@ -28,16 +28,15 @@ pub struct ShapeTable {
 
 #[derive(Default)]
 struct Store {
-    shapes: Mutex<Vec<Arc<Shape>>>,
+    /// Shared with whoever decodes at the time.
+    shapes: Mutex<Arc<Vec<Arc<Shape>>>>,
     ordinals: OrdinalCache,
 }
 
 impl Store {
-    fn snapshot(&self) -> Vec<Arc<Shape>> {
-        self.shapes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn snapshot(&self) -> Arc<Vec<Arc<Shape>>> {
+        let shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&shapes)
     }
 }
 
@@ -81,7 +80,7 @@ impl ShapeTable {
                         .unwrap_or_else(PoisonError::into_inner);
                     for shape in missing {
                         let ordinal = u32::try_from(shapes.len())?;
-                        shapes.push(Arc::new(Shape::clone(&shape)));
+                        Arc::make_mut(&mut shapes).push(Arc::new(Shape::clone(&shape)));
                         self.store.ordinals.learn(&shape, ordinal);
                     }
                 }
@@ -101,7 +100,7 @@ impl ShapeTable {
     ) -> PyResult<Bound<'py, PyAny>> {
         let facets = facets.unwrap_or_default();
         let facets = borrow(&facets)?;
-        with_page(py, &self.codec, &self.store.snapshot(), 1, |page| {
+        with_page(py, &self.codec, &*self.store.snapshot(), 1, |page| {
             page.decode(body, &facets)
         })
     }
@@ -120,7 +119,7 @@ impl ShapeTable {
         with_page(
             py,
             &self.codec,
-            &self.store.snapshot(),
+            &*self.store.snapshot(),
             bodies.len(),
             |page| {
                 bodies
@@ -135,7 +134,7 @@ impl ShapeTable {
     #[pyo3(signature = (body, facets=None))]
     fn packed_json(&self, body: &[u8], facets: Facets<'_>) -> PyResult<String> {
         let facets = facets.unwrap_or_default();
-        to_packed_json(body, &borrow(&facets)?, &self.store.snapshot())
+        to_packed_json(body, &borrow(&facets)?, &*self.store.snapshot())
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
