@@ -104,10 +104,17 @@ pub fn push_json_str(text: &mut String, value: &str) {
 
 /// The text of an object around its values: what is written before each field, and at its end.
 struct Layout {
-    /// Per field: constants (with their separators) that sort before it, and its own key.
-    fields: Vec<(Vec<String>, String)>,
+    fields: Vec<Field>,
     /// Constants that sort behind the last field.
     tail: Vec<String>,
+}
+
+struct Field {
+    name: String,
+    /// Constants that sort before it, each as text.
+    before: Vec<String>,
+    /// Its name as text, with what parts it from the value.
+    key: String,
 }
 
 /// A collection whose values are not all printed yet.
@@ -210,28 +217,29 @@ impl<'a> Printing<'_, '_, 'a, '_> {
                     next,
                     first,
                 } => {
-                    let Some((constants, key)) = layout.fields.get(*next) else {
+                    let Some(field) = layout.fields.get(*next) else {
                         push_constants(self.text, &layout.tail, first);
                         self.text.push('}');
                         self.open.pop();
                         continue;
                     };
                     *next += 1;
-                    push_constants(self.text, constants, first);
+                    push_constants(self.text, &field.before, first);
                     let is_outermost = depth == 1;
-                    let name = key.trim_end_matches("\": ").trim_start_matches('"');
-                    let replacing = self.replaced.iter().find(|(field, _)| *field == name);
-                    if let (true, Some((_, value))) = (is_outermost, replacing) {
+                    if is_outermost
+                        && let Some((_, value)) =
+                            self.replaced.iter().find(|(name, _)| *name == field.name)
+                    {
                         self.reader.skip()?;
                         separate(self.text, first);
-                        self.text.push_str(key);
+                        self.text.push_str(&field.key);
                         self.text.push_str(value);
                         continue;
                     }
                     let token = self.reader.token()?;
                     if token != Token::Absent {
                         separate(self.text, first);
-                        self.text.push_str(key);
+                        self.text.push_str(&field.key);
                         self.value(token)?;
                     }
                 }
@@ -331,12 +339,16 @@ impl Layout {
         constants.sort_by(|a, b| a.0.cmp(&b.0));
         let mut constants = constants.into_iter().peekable();
         let mut fields = Vec::with_capacity(shape.fields.len());
-        for field in &shape.fields {
+        for name in &shape.fields {
             let mut before = Vec::new();
-            while let Some((key, value)) = constants.next_if(|(key, _)| key < field) {
+            while let Some((key, value)) = constants.next_if(|(key, _)| key < name) {
                 before.push(entry(&key, &value));
             }
-            fields.push((before, key_text(field)));
+            fields.push(Field {
+                name: name.clone(),
+                before,
+                key: key_text(name),
+            });
         }
         let tail = constants.map(|(key, value)| entry(&key, &value)).collect();
         Some(Self { fields, tail })
@@ -411,7 +423,7 @@ fn push_display(text: &mut String, value: impl std::fmt::Display) {
 fn push_str(text: &mut String, value: &str) {
     text.push('"');
     let mut rest = value;
-    while let Some(at) = rest.bytes().position(is_escaped) {
+    while let Some(at) = rest.bytes().position(|byte| ESCAPED[usize::from(byte)]) {
         text.push_str(&rest[..at]);
         // Only ASCII stands before a byte that is escaped, so a character begins there.
         let mut characters = rest[at..].chars();
@@ -424,10 +436,16 @@ fn push_str(text: &mut String, value: &str) {
     text.push('"');
 }
 
-/// Whether JSON says a byte of UTF-8 in another way.
-fn is_escaped(byte: u8) -> bool {
-    !matches!(byte, 0x20..=0x7e) || byte == b'"' || byte == b'\\'
-}
+/// Whether JSON says a byte of UTF-8 in another way; most texts are looked through for one in vain.
+const ESCAPED: [bool; 256] = {
+    let mut escaped = [true; 256];
+    let mut byte = 0x20;
+    while byte <= 0x7e {
+        escaped[byte] = byte == b'"' as usize || byte == b'\\' as usize;
+        byte += 1;
+    }
+    escaped
+};
 
 fn push_wtf8(text: &mut String, value: &[u8]) -> Result<(), Error> {
     text.push('"');
