@@ -93,6 +93,8 @@ def test_tail_shows_one_run(store: Path, run_id: str) -> None:
     sequences = [row["sequence"] for row in rows]
     assert sequences == sorted(sequences)
     assert len(call("tail", store, "--run", run_id, "-n", 2).stdout.splitlines()) == 2
+    assert len(call("tail", store, "--run", run_id, "-n", 10**30).stdout.splitlines()) == len(rows)
+    assert len(call("tail", store, "-n", 10**30).stdout.splitlines()) >= len(rows)
 
 
 def test_tail_follows_until_it_is_interrupted(

@@ -94,11 +94,12 @@ class _Records:
 
     def last(self, limit: int) -> Iterable[Row]:
         """The last records, after which the place is then."""
+        end = self._store.head()
+        limit = min(limit, end)
         if self._run_id is not None:
             self._place = self._store.before_last_of_run(self._run_id, limit)
             return deque(self.news(), maxlen=limit)
         # Sequences are dense but for what was removed: look further back until enough is left.
-        end = self._store.head()
         reach = limit
         while True:
             self._place = begin = max(end - reach, 0)
