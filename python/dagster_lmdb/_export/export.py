@@ -341,8 +341,8 @@ class _Increment:
             sequence=0,
             tables={},
         )
-        counts = {table: writer.files for table, writer in writers.items()}
-        destination.commit(begun.follow(self._log, self.last, rows, counts, self._columns()))
+        new = begun.follow(self._log, self.last, rows, destination.draft, self._columns())
+        destination.commit(new)
         return Exported(self.first, self.last, rows, size)
 
     def _write_table(

@@ -52,6 +52,8 @@ class Table:
     sequence: int
     rows: int
     files: int
+    #: Of the files.
+    bytes: int
     columns: list[str]
 
 
@@ -80,19 +82,21 @@ class Manifest:
         log: EventLog,
         last: int,
         rows: Mapping[str, int],
-        files: Mapping[str, int],
+        draft: Path,
         columns: Mapping[str, list[str]],
     ) -> "Manifest":
-        """The manifest once everything up to a record is there too."""
-        tables = {
-            name: Table(
+        """The manifest once everything up to a record is there too, written into a draft."""
+        tables = {}
+        for name in self.options.tables:
+            before = self.tables.get(name) or Table(last, 0, 0, 0, [])
+            files, size = _files(draft, name)
+            tables[name] = Table(
                 sequence=last,
-                rows=rows[name] + (self.tables[name].rows if name in self.tables else 0),
-                files=files[name] + (self.tables[name].files if name in self.tables else 0),
+                rows=before.rows + rows[name],
+                files=before.files + files,
+                bytes=before.bytes + size,
                 columns=columns[name],
             )
-            for name in self.options.tables
-        }
         checksum = log.checksum(last)
         mark = [] if checksum is None else [(last, checksum)]
         return Manifest(
@@ -150,25 +154,27 @@ class Manifest:
             )
 
     def recounted(self, path: Path) -> "Manifest":
-        """The same with as many files as there are. O(files)."""
-        tables = {
-            name: replace(table, files=_files(path, name)) for name, table in self.tables.items()
-        }
+        """The same with the files that there are. O(files)."""
+        tables = {}
+        for name, table in self.tables.items():
+            files, size = _files(path, name)
+            tables[name] = replace(table, files=files, bytes=size)
         return replace(self, tables=tables)
 
     def check_files(self, path: Path) -> None:
-        """Checks that no file is gone, by their number. O(files).
+        """Checks that no file is gone or cut off, by their number and size. O(files).
 
         Raises:
-            MissingFilesError: If there are fewer than were written.
+            MissingFilesError: If there are fewer files, or fewer bytes, than were written.
         """
         for name, table in self.tables.items():
-            there = _files(path, name)
-            if there < table.files:
+            files, size = _files(path, name)
+            if files < table.files or size < table.bytes:
                 raise MissingFilesError(
-                    f"{path / name} has {there} of the {table.files} files that {NAME} counts; put"
-                    " back what was taken away, or export to another directory; or go on with what"
-                    " is left, with --incomplete (in Python incomplete=True)"
+                    f"{NAME} counts {table.files} files of {table.bytes} bytes in {path / name},"
+                    f" and {files} of {size} are there; put back what was taken away, or export to"
+                    " another directory; or go on with what is left, with --incomplete (in Python"
+                    " incomplete=True)"
                 )
 
     def check_columns(self, columns: Mapping[str, list[str]], path: Path) -> None:
@@ -225,8 +231,10 @@ def read(directory: Path) -> Manifest | None:
         ) from error
 
 
-def _files(directory: Path, table: str) -> int:
-    return sum(1 for _ in (directory / table).rglob("*.parquet"))
+def _files(directory: Path, table: str) -> tuple[int, int]:
+    """How many files a table has, and how many bytes they are."""
+    sizes = [file.stat().st_size for file in (directory / table).rglob("*.parquet")]
+    return len(sizes), sum(sizes)
 
 
 def _check(manifest: Manifest) -> None:
@@ -241,7 +249,7 @@ def _check(manifest: Manifest) -> None:
         return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
     counts = [manifest.epoch, manifest.first, manifest.sequence, manifest.increments]
-    counts += [count for each in tables.values() for count in (each.rows, each.files)]
+    counts += [count for each in tables.values() for count in (each.rows, each.files, each.bytes)]
     counts += [number for mark in manifest.marks for number in mark]
     marks = [sequence for sequence, _ in manifest.marks]
     rules = {

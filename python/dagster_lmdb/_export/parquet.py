@@ -50,7 +50,6 @@ class Writer:
         self.schema = schema
         self.partition_by = partition_by
         self.rows = 0
-        self.files = 0
         self._parts: dict[str, _Part] = {}
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -123,7 +122,6 @@ class _Part:
             self._sink = pa.OSFile(str(self._folder / f"{self._number:04}.parquet"), "wb")
             self._file = pq.ParquetWriter(self._sink, self._writer.schema, compression="zstd")
             self._number += 1
-            self._writer.files += 1
         return self._file, self._sink
 
     def close(self) -> None:
