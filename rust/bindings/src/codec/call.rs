@@ -3,7 +3,7 @@
 
 use pyo3::ffi;
 use pyo3::prelude::{Bound, PyAny, PyErr, PyResult, Python};
-use pyo3::types::{PyTuple, PyTupleMethods, PyType, PyTypeMethods};
+use pyo3::types::{PyString, PyTuple, PyTupleMethods, PyType, PyTypeMethods};
 
 /// One level of recursion, counted by Python, given back when dropped.
 pub(super) struct Level<'py>(Python<'py>);
@@ -89,5 +89,27 @@ pub(super) fn new_tuple<'py>(
             ffi::PyObject_GC_UnTrack(object.as_ptr().cast());
         }
         Ok(object)
+    }
+}
+
+/// The string of a text that is ASCII, which is copied and not looked at once more.
+pub(super) fn ascii_string<'py>(py: Python<'py>, text: &str) -> Bound<'py, PyString> {
+    let string = ffi::Py_ssize_t::try_from(text.len())
+        .ok()
+        .filter(|_| text.is_ascii())
+        // SAFETY: the thread is attached; a new string, or null where there is no memory for it.
+        .map(|length| unsafe { ffi::PyUnicode_New(length, 0x7f) })
+        .filter(|string| !string.is_null());
+    let Some(string) = string else {
+        // Without memory: said by the other way, if it has none either.
+        drop(PyErr::take(py));
+        return PyString::new(py, text);
+    };
+    // SAFETY: the string is new, nobody else's, and has a place of one byte for each of the text's,
+    // which is ASCII, as the string was told that its characters are; with them it is complete.
+    unsafe {
+        let data = ffi::PyUnicode_DATA(string).cast::<u8>();
+        std::ptr::copy_nonoverlapping(text.as_ptr(), data, text.len());
+        Bound::from_owned_ptr(py, string).cast_into_unchecked()
     }
 }

@@ -4,7 +4,6 @@
 //! one set of Dagster's deserializing contexts. As soon as a body holds something Dagster does not
 //! know, the rest of its objects are Dagster's to unpack, with the context that keeps account of it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use eventlog::value::{Error, Facet, MAX_DEPTH, Reader, ShapeKind, ShapeSource, Token};
@@ -20,13 +19,12 @@ use super::call::{Level, call_with_names};
 use super::collector::PausedCollector;
 use super::construct::{Entry, FieldUnpack, Native, ReadPlan};
 use super::dagster::Dagster;
-use super::hash::NumberMap;
 use super::metadata::metadata_by_label;
 use super::registry::Codec;
+use super::strings::Strings;
 
-/// Keys longer than this are unlikely to come again.
-const LONGEST_CACHED_KEY: usize = 64;
-const CACHED_KEYS: usize = 4096;
+/// Values that most events have at once, so that the stack need not grow.
+const STACK: usize = 64;
 /// Bodies from which on the collector's looking costs more than pausing it.
 const MANY: usize = 64;
 
@@ -38,8 +36,9 @@ pub struct Page<'a, 'py> {
     shapes: &'a dyn ShapeSource,
     /// Dagster's contexts, once entered.
     contexts: Vec<Bound<'py, PyAny>>,
-    plans: NumberMap<Arc<ReadPlan>>,
-    keys: HashMap<Box<str>, Bound<'py, PyString>>,
+    /// By ordinal.
+    plans: Vec<Option<Arc<ReadPlan>>>,
+    strings: Strings,
     /// The last string made of each facet.
     facet_strings: Vec<Option<Bound<'py, PyString>>>,
     /// Values of the objects that are being read.
@@ -72,16 +71,18 @@ pub fn with_page<'py, T>(
         dagster: Dagster::get(py)?,
         shapes,
         contexts: Vec::new(),
-        plans: NumberMap::default(),
-        keys: HashMap::new(),
+        plans: Vec::new(),
+        strings: codec.take_strings(),
         facet_strings: Vec::new(),
-        stack: Vec::new(),
+        stack: Vec::with_capacity(STACK),
         _paused: (bodies >= MANY)
             .then(|| PausedCollector::new(py))
             .transpose()?,
     };
     let result = read(&mut page);
-    page.leave(result)
+    let result = page.leave(result);
+    codec.keep_strings(page.strings);
+    result
 }
 
 impl<'py> Page<'_, 'py> {
@@ -106,7 +107,7 @@ impl<'py> Page<'_, 'py> {
 
     pub(super) fn plan(&mut self, ordinal: u32) -> PyResult<Arc<ReadPlan>> {
         let number = ordinal as usize;
-        if let Some(plan) = self.plans.get(&number) {
+        if let Some(Some(plan)) = self.plans.get(number) {
             return Ok(Arc::clone(plan));
         }
         let shape = self
@@ -114,7 +115,10 @@ impl<'py> Page<'_, 'py> {
             .shape(ordinal)
             .ok_or(Error::UnknownShape(ordinal));
         let plan = self.codec.read_plan(self.py, &shape.map_err(damaged)?)?;
-        self.plans.insert(number, Arc::clone(&plan));
+        if self.plans.len() <= number {
+            self.plans.resize(number + 1, None);
+        }
+        self.plans[number] = Some(Arc::clone(&plan));
         Ok(plan)
     }
 
@@ -154,15 +158,8 @@ impl<'py> Page<'_, 'py> {
         result
     }
 
-    fn key(&mut self, key: &str) -> Bound<'py, PyString> {
-        if let Some(cached) = self.keys.get(key) {
-            return cached.clone();
-        }
-        let string = PyString::new(self.py, key);
-        if key.len() <= LONGEST_CACHED_KEY && self.keys.len() < CACHED_KEYS {
-            self.keys.insert(key.into(), string.clone());
-        }
-        string
+    fn string(&mut self, text: &str) -> Bound<'py, PyString> {
+        self.strings.get(self.py, text)
     }
 
     fn float(&self, value: f64) -> Bound<'py, PyAny> {
@@ -230,7 +227,7 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
     pub(super) fn value_of(&mut self, token: Token<'_>) -> PyResult<Bound<'py, PyAny>> {
         let py = self.page.py;
         Ok(match token {
-            Token::Str(text) => PyString::new(py, text).into_any(),
+            Token::Str(text) => self.page.string(text).into_any(),
             Token::Nil => py.None().into_bound(py),
             Token::Bool(value) => pyo3::types::PyBool::new(py, value).to_owned().into_any(),
             Token::Int(value) => PyInt::new(py, value).into_any(),
@@ -299,7 +296,7 @@ impl<'py> Decoder<'_, '_, '_, 'py> {
             let key = match self.reader.key().map_err(damaged)? {
                 Token::Str(key) => {
                     special |= is_special(key);
-                    self.page.key(key)
+                    self.page.string(key)
                 }
                 Token::Surrogates(bytes) => self.surrogates(bytes)?,
                 _ => return Err(damaged(Error::BadKey)),

@@ -23,6 +23,7 @@ mod recipe;
 mod registry;
 mod scalar;
 mod shapes;
+mod strings;
 mod table;
 
 pub use decode::{Page, decode, with_page};

@@ -20,6 +20,7 @@ use super::dagster::Dagster;
 use super::hash::NumberMap;
 use super::plan::{WritePlan, class_of};
 use super::shapes::InternedShape;
+use super::strings::Strings;
 
 /// Plans for a Dagster registry.
 pub struct Codec {
@@ -32,6 +33,8 @@ pub struct Codec {
     kinds: RwLock<NumberMap<(Py<PyType>, Kind)>>,
     /// By address of the shape, which each plan keeps alive.
     reads: RwLock<NumberMap<Arc<ReadPlan>>>,
+    /// What the last page left; none while one is being read. Locked only to take and to put back.
+    strings: Mutex<Option<Strings>>,
 }
 
 /// More than any deployment has classes or shapes; beyond it the caches start anew.
@@ -85,7 +88,26 @@ impl Codec {
             object_type_map: whitelist_map.getattr("object_type_map")?.unbind(),
             kinds: RwLock::default(),
             reads: RwLock::default(),
+            strings: Mutex::default(),
         })
+    }
+
+    /// The strings of the pages before; new ones where another page has them.
+    pub(super) fn take_strings(&self) -> Strings {
+        let mut strings = self.strings.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = strings.take();
+        drop(strings);
+        taken.unwrap_or_else(Strings::new)
+    }
+
+    /// Keeps strings for the next page.
+    pub(super) fn keep_strings(&self, strings: Strings) {
+        let replaced = {
+            let mut kept = self.strings.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.replace(strings)
+        };
+        // Python objects are let go here, behind the lock.
+        drop(replaced);
     }
 
     /// What a value is to Dagster's serdes; none where it is refused.
