@@ -37,6 +37,8 @@ class Child:
     def __init__(self, act: str, *arguments: object) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", CHILDREN, act, *map(str, arguments)],
+            # An installed package has its byte code beside it.
+            env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -12,7 +12,6 @@ use crate::projection::{FOLD_VERSION, LogSource, Names, TABLES, Table, Target, f
 use crate::query::{Reader, open_record};
 use crate::record::Record;
 use crate::sequence::Sequence;
-use crate::store::lmdb::Tree;
 use crate::store::maintenance::{COMPACTION, REBUILD, alone, shared};
 use crate::store::{Meta, Outcome, Rebuild, Store, Transaction};
 
@@ -134,22 +133,10 @@ fn empty_other_set(store: &Store, progress: Progress<'_>) -> Result<()> {
 fn empty_some(transaction: &mut Transaction<'_>, table: Table) -> Result<Outcome<bool>> {
     let other = usize::from(1 - transaction.meta().live_set);
     let tree = transaction.trees().sets[other][table as usize];
-    Ok(match delete_some(transaction, tree)? {
+    Ok(match transaction.writing().delete_first(tree, ROWS)? {
         0 => Outcome::Nothing(false),
         deleted => Outcome::Commit(deleted == ROWS),
     })
-}
-
-/// Removes the first rows of a tree, and says how many.
-fn delete_some(transaction: &mut Transaction<'_>, tree: Tree) -> Result<usize> {
-    let mut keys = Vec::new();
-    for row in transaction.view().range(tree, &[], &[])?.take(ROWS) {
-        keys.push(row?.0.to_vec());
-    }
-    for key in &keys {
-        transaction.delete(tree, key)?;
-    }
-    Ok(keys.len())
 }
 
 /// Removes the trees of tables that the fold of another release had, of either set. Processes of that
@@ -175,7 +162,7 @@ fn remove_some(transaction: &mut Transaction<'_>, name: &str) -> Result<Outcome<
     let Some(tree) = transaction.writing().open_tree(name)? else {
         return Ok(Outcome::Nothing(false));
     };
-    if delete_some(transaction, tree)? == ROWS {
+    if transaction.writing().delete_first(tree, ROWS)? == ROWS {
         return Ok(Outcome::Commit(true));
     }
     transaction.writing().remove_tree(tree)?;

@@ -401,6 +401,24 @@ impl WriteTransaction<'_> {
         }
     }
 
+    /// Removes the first rows of a tree, up to so many, and says how many there were. One cursor goes
+    /// along; no row is looked up from the root.
+    pub fn delete_first(&mut self, tree: Tree, rows: usize) -> Result<usize> {
+        let mut cursor = self.view().cursor(tree)?;
+        let mut deleted = 0;
+        let mut operation = ffi::MDB_FIRST;
+        while deleted < rows && cursor.step(operation, &[])?.is_some() {
+            // SAFETY: the transaction is live, the cursor its own and on a row, of which nothing is kept.
+            check("mdb_cursor_del", unsafe {
+                ffi::mdb_cursor_del(cursor.raw, 0)
+            })?;
+            deleted += 1;
+            // After a deletion that is the row that came to stand there.
+            operation = ffi::MDB_NEXT;
+        }
+        Ok(deleted)
+    }
+
     /// Removes every row of a tree.
     pub fn clear(&mut self, tree: Tree) -> Result<()> {
         // SAFETY: the transaction is live; 0 empties the tree and keeps it.

@@ -4,7 +4,6 @@
 //! `": "` between, NaN and infinities by name. It works without Python, for tools and tests. The
 //! walk keeps its own stack, so nesting is bounded by `MAX_DEPTH` and not by the thread's stack.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,7 +32,8 @@ pub fn to_packed_json(
 /// Prints values of many bodies, and keeps what it finds out about their shapes.
 pub struct JsonPrinter<'s> {
     shapes: &'s dyn ShapeSource,
-    layouts: HashMap<u32, Rc<Layout>>,
+    /// By ordinal.
+    layouts: Vec<Option<Rc<Layout>>>,
 }
 
 impl<'s> JsonPrinter<'s> {
@@ -41,7 +41,7 @@ impl<'s> JsonPrinter<'s> {
     pub fn new(shapes: &'s dyn ShapeSource) -> Self {
         Self {
             shapes,
-            layouts: HashMap::new(),
+            layouts: Vec::new(),
         }
     }
 
@@ -86,13 +86,17 @@ impl<'s> JsonPrinter<'s> {
     }
 
     fn layout(&mut self, ordinal: u32) -> Result<Rc<Layout>, Error> {
-        if let Some(layout) = self.layouts.get(&ordinal) {
+        let place = ordinal as usize;
+        if let Some(Some(layout)) = self.layouts.get(place) {
             return Ok(Rc::clone(layout));
         }
         let shape = self.shape(ordinal, ShapeKind::Object)?;
         let layout = Layout::of(&shape).ok_or(Error::BadConstants(ordinal))?;
         let layout = Rc::new(layout);
-        self.layouts.insert(ordinal, Rc::clone(&layout));
+        if self.layouts.len() <= place {
+            self.layouts.resize(place + 1, None);
+        }
+        self.layouts[place] = Some(Rc::clone(&layout));
         Ok(layout)
     }
 }
@@ -105,14 +109,14 @@ pub fn push_json_str(text: &mut String, value: &str) {
 /// The text of an object around its values: what is written before each field, and at its end.
 struct Layout {
     fields: Vec<Field>,
-    /// Constants that sort behind the last field.
-    tail: Vec<String>,
+    /// Constants that sort behind the last field, as text.
+    tail: String,
 }
 
 struct Field {
     name: String,
-    /// Constants that sort before it, each as text.
-    before: Vec<String>,
+    /// Constants that sort before it, as text.
+    before: String,
     /// Its name as text, with what parts it from the value.
     key: String,
 }
@@ -340,9 +344,9 @@ impl Layout {
         let mut constants = constants.into_iter().peekable();
         let mut fields = Vec::with_capacity(shape.fields.len());
         for name in &shape.fields {
-            let mut before = Vec::new();
+            let mut before = String::new();
             while let Some((key, value)) = constants.next_if(|(key, _)| key < name) {
-                before.push(entry(&key, &value));
+                push_entry(&mut before, &key, &value);
             }
             fields.push(Field {
                 name: name.clone(),
@@ -350,7 +354,10 @@ impl Layout {
                 key: key_text(name),
             });
         }
-        let tail = constants.map(|(key, value)| entry(&key, &value)).collect();
+        let mut tail = String::new();
+        for (key, value) in constants {
+            push_entry(&mut tail, &key, &value);
+        }
         Some(Self { fields, tail })
     }
 }
@@ -362,10 +369,12 @@ fn key_text(key: &str) -> String {
     text
 }
 
-fn entry(key: &str, value: &Value) -> String {
-    let mut text = key_text(key);
-    push_value(&mut text, value);
-    text
+/// Appends an entry of a dict to those before.
+fn push_entry(text: &mut String, key: &str, value: &Value) {
+    separate(text, &mut text.is_empty());
+    push_str(text, key);
+    text.push_str(": ");
+    push_value(text, value);
 }
 
 /// A constant of a shape. Its nesting is bounded by serde_json's own limit.
@@ -392,20 +401,20 @@ fn push_value(text: &mut String, value: &Value) {
             text.push('{');
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by_key(|(key, _)| *key);
-            let mut first = true;
+            let mut inner = String::new();
             for (key, value) in entries {
-                separate(text, &mut first);
-                text.push_str(&entry(key, value));
+                push_entry(&mut inner, key, value);
             }
+            text.push_str(&inner);
             text.push('}');
         }
     }
 }
 
-fn push_constants(text: &mut String, constants: &[String], first: &mut bool) {
-    for constant in constants {
+fn push_constants(text: &mut String, constants: &str, first: &mut bool) {
+    if !constants.is_empty() {
         separate(text, first);
-        text.push_str(constant);
+        text.push_str(constants);
     }
 }
 
