@@ -13,7 +13,7 @@ from dagster_lmdb._export import destination as destinations
 from dagster_lmdb._export import manifest as manifests
 from dagster_lmdb._export.destination import Destination, telling
 from dagster_lmdb._export.errors import MissingPackageError
-from dagster_lmdb._export.manifest import PARTITIONINGS, TABLES, Manifest, Options
+from dagster_lmdb._export.manifest import PARTITIONINGS, TABLES, Lost, Manifest, Options
 from dagster_lmdb._history import asset_texts, sequence_of, type_names
 from dagster_lmdb.debug.destination import check_outside
 from dagster_lmdb.errors import BelowHorizonError, LmdbStoreError, SequenceRangeError
@@ -46,6 +46,8 @@ class Exported(NamedTuple):
     rows: dict[str, int]
     #: Bytes of the files that were added.
     size: int
+    #: By table: what is gone of earlier increments, where ``incomplete`` went on without it.
+    lost: dict[str, Lost]
 
 
 def export(
@@ -93,7 +95,8 @@ def export(
         ExportMismatchError: If it is an export of another store, of one that was taken back, or
             with other options.
         ExportVersionError: If it has other columns than this release writes.
-        MissingFilesError: If it has fewer files than its manifest counts.
+        MissingFilesError: If it has fewer files than its manifest counts, or, with ``incomplete``,
+            one that was cut off.
         ExportRunningError: If another process exports to it.
         DestinationError: If it cannot be written, as on a full disk.
         BelowHorizonError: If a compaction has taken what was new.
@@ -147,6 +150,9 @@ def options_of(
         for table in TABLES
         if (table in tables if tables else all(of is None or table in has for of, has in filters))
     ]
+
+    if partition_by == "event_type" and "events" not in chosen:
+        raise LmdbStoreError("only events can be partitioned by event_type, and none are asked for")
 
     def ordered(values: Iterable[str] | None) -> list[str] | None:
         return None if values is None else sorted(set(values))
@@ -216,11 +222,13 @@ class _Increment:
         self._log = log
         self._manifest = manifest
         self._options = options
+        self._lost: dict[str, Lost] = {}
         if manifest is not None:
             manifest.check_store(log, path)
             manifest.check_options(options, since, path)
             if incomplete:
-                self._manifest = manifest.recounted(path)
+                self._lost = manifest.lost(path)
+                self._manifest = manifest.recounted(path, self._lost)
             else:
                 manifest.check_files(path)
         self.first = manifest.sequence + 1 if manifest else since or 1
@@ -326,7 +334,12 @@ class _Increment:
     def write(self, destination: Destination, progress: Report | None) -> Exported:
         """Writes and commits it."""
         if self._manifest is not None and self.last < self.first:
-            return Exported(self.first, self.last, dict.fromkeys(self._options.tables, 0), 0)
+            if self._lost:
+                with telling(destination.path):
+                    destination.draft.mkdir()
+                destination.commit(self._manifest)
+            nothing = dict.fromkeys(self._options.tables, 0)
+            return Exported(self.first, self.last, nothing, 0, self._lost)
         writers = {}
         for table, schema in self._schemas().items():
             writers[table] = self._write_table(destination, table, schema, progress)
@@ -343,7 +356,7 @@ class _Increment:
         )
         new = begun.follow(self._log, self.last, rows, destination.draft, self._columns())
         destination.commit(new)
-        return Exported(self.first, self.last, rows, size)
+        return Exported(self.first, self.last, rows, size, self._lost)
 
     def _write_table(
         self,

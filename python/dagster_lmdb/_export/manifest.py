@@ -4,10 +4,10 @@ A JSON object in ``manifest.json`` beside the tables; docs/export.md says what i
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dagster_lmdb._core import EventLog
 from dagster_lmdb._export.errors import (
@@ -57,6 +57,13 @@ class Table:
     columns: list[str]
 
 
+class Lost(NamedTuple):
+    """How much less there is of a table than was written."""
+
+    files: int
+    bytes: int
+
+
 @dataclass
 class Manifest:
     """What an export holds."""
@@ -89,7 +96,7 @@ class Manifest:
         tables = {}
         for name in self.options.tables:
             before = self.tables.get(name) or Table(last, 0, 0, 0, [])
-            files, size = _files(draft, name)
+            files, size = _size_of(_files(draft, name))
             tables[name] = Table(
                 sequence=last,
                 rows=before.rows + rows[name],
@@ -153,29 +160,44 @@ class Manifest:
                 f" goes on after record {self.sequence} by itself"
             )
 
-    def recounted(self, path: Path) -> "Manifest":
-        """The same with the files that there are. O(files)."""
-        tables = {}
+    def lost(self, path: Path) -> dict[str, Lost]:
+        """What is gone or cut off of the tables that lost some, by number and size. O(files)."""
+        lost = {}
         for name, table in self.tables.items():
-            files, size = _files(path, name)
-            tables[name] = replace(table, files=files, bytes=size)
-        return replace(self, tables=tables)
+            files, size = _size_of(_files(path, name))
+            if files < table.files or size < table.bytes:
+                lost[name] = Lost(table.files - files, table.bytes - size)
+        return lost
 
     def check_files(self, path: Path) -> None:
-        """Checks that no file is gone or cut off, by their number and size. O(files).
+        """Checks that nothing is lost. O(files).
 
         Raises:
             MissingFilesError: If there are fewer files, or fewer bytes, than were written.
         """
-        for name, table in self.tables.items():
-            files, size = _files(path, name)
-            if files < table.files or size < table.bytes:
-                raise MissingFilesError(
-                    f"{NAME} counts {table.files} files of {table.bytes} bytes in {path / name},"
-                    f" and {files} of {size} are there; put back what was taken away, or export to"
-                    " another directory; or go on with what is left, with --incomplete (in Python"
-                    " incomplete=True)"
-                )
+        for name, (files, size) in self.lost(path).items():
+            table = self.tables[name]
+            raise MissingFilesError(
+                f"{NAME} counts {table.files} files of {table.bytes} bytes in {path / name}, and"
+                f" {table.files - files} of {table.bytes - size} are there; put back what was taken"
+                " away, or export to another directory; or go on with what is left, with"
+                " --incomplete (in Python incomplete=True)"
+            )
+
+    def recounted(self, path: Path, lost: Iterable[str]) -> "Manifest":
+        """The same with the files that there are of tables that lost some. O(files).
+
+        Raises:
+            MissingFilesError: If one of them was cut off, so that no reader takes its table.
+        """
+        tables = dict(self.tables)
+        for name in lost:
+            there = _files(path, name)
+            for file in there:
+                _check_readable(file)
+            files, size = _size_of(there)
+            tables[name] = replace(tables[name], files=files, bytes=size)
+        return replace(self, tables=tables)
 
     def check_columns(self, columns: Mapping[str, list[str]], path: Path) -> None:
         """Checks that the tables have the columns that are there.
@@ -231,10 +253,26 @@ def read(directory: Path) -> Manifest | None:
         ) from error
 
 
-def _files(directory: Path, table: str) -> tuple[int, int]:
-    """How many files a table has, and how many bytes they are."""
-    sizes = [file.stat().st_size for file in (directory / table).rglob("*.parquet")]
-    return len(sizes), sum(sizes)
+def _files(directory: Path, table: str) -> list[Path]:
+    return list((directory / table).rglob("*.parquet"))
+
+
+def _size_of(files: Sequence[Path]) -> tuple[int, int]:
+    """How many files there are, and how many bytes."""
+    return len(files), sum(file.stat().st_size for file in files)
+
+
+def _check_readable(file: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        pq.read_metadata(file)
+    except (pa.ArrowException, OSError) as error:
+        raise MissingFilesError(
+            f"{file} is cut off or damaged, and readers would refuse its table; put it back, or"
+            " remove it to go on without its rows"
+        ) from error
 
 
 def _check(manifest: Manifest) -> None:

@@ -127,6 +127,11 @@ def export(
             progress=report,
         )
     click.echo(_summary(done, destination))
+    for table, lost in done.lost.items():
+        click.echo(
+            f"Missing of {table}, although earlier calls wrote it: {counted(lost.files, 'file')},"
+            f" {readable(lost.bytes)}."
+        )
 
 
 def _first(store: EventLog, since: Moment | None) -> int | None:
