@@ -1,12 +1,14 @@
-"""One store of real runs for all tests that only read it."""
+"""Stores of real runs for all tests that only read them, and capsules of such runs."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
+from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.test_utils import instance_for_test
 
+from debug.capsules import TICK, again, backfill, extracted
 from debug.history import Store, execute
 from python.entries import whole_block
 
@@ -29,3 +31,33 @@ def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
     """An instance of the test's own, with all of its storages on one store."""
     with instance_for_test(whole_block(tmp_path), temp_dir=str(tmp_path)) as instance:
         yield instance
+
+
+@pytest.fixture(scope="session")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store with runs of every kind, among them one that a tick and a backfill caused."""
+    home = tmp_path_factory.mktemp("origin")
+    with instance_for_test(whole_block(home), temp_dir=str(home)) as instance:
+        instance.event_log_storage.set_concurrency_slots("lane", 1)
+        tick = instance.create_tick(TICK)
+        instance.add_backfill(backfill(BulkActionStatus.COMPLETED_SUCCESS))
+        caused = {"dagster/tick": str(tick.tick_id), "dagster/backfill": "a_backfill"}
+        runs = {
+            "everything": execute(instance, "everything_job", tags={"team": "blue"}),
+            "failing": execute(instance, "failing_job"),
+            "letters": execute(instance, "letters_job", tags={"dagster/partition": "a", **caused}),
+        }
+        runs["again"] = again(instance, runs["failing"])
+        yield Store(home / "history", instance, runs)
+
+
+@pytest.fixture
+def capsule(origin: Store, tmp_path: Path) -> Path:
+    """All of the runs, in a file."""
+    return extracted(origin, tmp_path / "run.capsule", *origin.runs)
+
+
+@pytest.fixture
+def target(instance: DagsterInstance, tmp_path: Path) -> Path:
+    """The directory of the test's own store, which is not made before it is used."""
+    return tmp_path / "history"

@@ -1,118 +1,31 @@
 """What leaves a store in a capsule comes up in another one as it was."""
 
 import fcntl
-import gzip
 import json
 import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
-from dagster._core.debug import DebugRunPayload
-from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.events import EngineEventData
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-from dagster._core.scheduler.instigation import TickData, TickStatus
+from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.test_utils import instance_for_test
 from dagster._core.utils import make_new_run_id
-from dagster._serdes import deserialize_value, serialize_value
+from dagster._serdes import deserialize_value
 from dagster_shared.record import copy
 
 from dagster_lmdb.debug import absorb as absorbing
-from dagster_lmdb.debug.capsule import CapsuleWriter, events_name, read_capsule
+from dagster_lmdb.debug.capsule import read_capsule
 from dagster_lmdb.debug.errors import CapsuleVersionError
-from debug.history import DEFINITIONS, Store, call, execute, refused
+from debug.capsules import TICK, absorbed, backfill, changed, extracted, head
+from debug.history import Store, call, refused
 from python.entries import event, job_origin, log_line, run, whole_block
-
-TICK = TickData(
-    instigator_origin_id="an_origin",
-    instigator_name="a_sensor",
-    instigator_type=InstigatorType.SENSOR,
-    status=TickStatus.SUCCESS,
-    timestamp=1_700_000_000.25,
-    end_timestamp=1_700_000_001.0,
-    selector_id="a_selector",
-    run_ids=["elsewhere"],
-    cursor="17",
-)
-
-
-def backfill(status: BulkActionStatus, **fields: Any) -> PartitionBackfill:
-    return PartitionBackfill(
-        "a_backfill",
-        status,
-        from_failure=False,
-        tags={"of": "letters"},
-        backfill_timestamp=1_700_000_000.0,
-        asset_selection=[dg.AssetKey("letters")],
-        **fields,
-    )
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store with runs of every kind, among them one that a tick and a backfill caused."""
-    home = tmp_path_factory.mktemp("origin")
-    with instance_for_test(whole_block(home), temp_dir=str(home)) as instance:
-        instance.event_log_storage.set_concurrency_slots("lane", 1)
-        tick = instance.create_tick(TICK)
-        instance.add_backfill(backfill(BulkActionStatus.COMPLETED_SUCCESS))
-        caused = {"dagster/tick": str(tick.tick_id), "dagster/backfill": "a_backfill"}
-        runs = {
-            "everything": execute(instance, "everything_job", tags={"team": "blue"}),
-            "failing": execute(instance, "failing_job"),
-            "letters": execute(instance, "letters_job", tags={"dagster/partition": "a", **caused}),
-        }
-        runs["again"] = again(instance, runs["failing"])
-        yield Store(home / "history", instance, runs)
-
-
-def again(instance: DagsterInstance, parent: str) -> str:
-    """A run that executes the failed steps of another one."""
-    from dagster._core.definitions.reconstruct import ReconstructableRepository
-
-    repository = ReconstructableRepository.for_file(str(DEFINITIONS), "defs")
-    options = dg.ReexecutionOptions.from_failure(parent, instance)
-    with dg.execute_job(
-        repository.get_reconstructable_job("failing_job"), instance, reexecution_options=options
-    ) as result:
-        return result.run_id
-
-
-@pytest.fixture
-def capsule(origin: Store, tmp_path: Path) -> Path:
-    """All of the runs, in a file."""
-    return extracted(origin, tmp_path / "run.capsule", *origin.runs)
-
-
-def extracted(origin: Store, path: Path, *names: str, options: Sequence[str] = ()) -> Path:
-    run_ids = [origin.runs[name] for name in names]
-    result = call("extract", origin.directory, *run_ids, "-o", path, *options)
-    assert result.exit_code == 0, result.output
-    return path
-
-
-def absorbed(capsule: Path, directory: Path, *options: str) -> str:
-    result = call("absorb", capsule, directory, *options)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-@pytest.fixture
-def target(instance: DagsterInstance, tmp_path: Path) -> Path:
-    """The directory of the test's own store, which is not made before it is used."""
-    return tmp_path / "history"
-
-
-def head(directory: Path) -> int:
-    return json.loads(call("stat", directory, "--json").stdout)["head"]
-
 
 # There and back
 
@@ -526,189 +439,6 @@ def test_a_file_of_dagster_debug_export_is_absorbed(
     assert instance.all_logs(run_id) == origin.instance.all_logs(run_id)
     snapshot_id = before.dagster_run.job_snapshot_id
     assert instance.get_job_snapshot(snapshot_id) == origin.instance.get_job_snapshot(snapshot_id)
-
-
-# Bad input
-
-
-Damage = Callable[[Path], None]
-
-
-def cut(path: Path) -> None:
-    os.truncate(path, path.stat().st_size * 2 // 3)
-
-
-def cut_short(path: Path) -> None:
-    os.truncate(path, 3)
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def not_a_capsule(path: Path) -> None:
-    path.write_text("not a capsule at all")
-
-
-def an_archive(path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("something.txt", "else")
-
-
-def an_archive_of_json(path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("capsule.json", "[1, 2]")
-
-
-def flip(path: Path) -> None:
-    """Flips a bit of the compressed events."""
-    with zipfile.ZipFile(path) as archive:
-        member = max(archive.infolist(), key=lambda each: each.compress_size)
-        place = member.header_offset + len(member.filename) + 30 + member.compress_size // 2
-    data = bytearray(path.read_bytes())
-    data[place] ^= 4
-    path.write_bytes(data)
-
-
-def rewrite(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
-    """Makes another archive of the members, whose own checksums are right."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-        comment = archive.comment
-    change(members)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-        archive.comment = comment
-
-
-def changed(path: Path, change: Callable[[str], str]) -> None:
-    """Changes each event of a capsule, which is whole all the same."""
-    read = read_capsule(path)
-    with zipfile.ZipFile(path) as archive:
-        manifest = json.loads(archive.read("capsule.json"))
-        others = {
-            name: archive.read(name).decode().splitlines()
-            for name in manifest["members"]
-            if not name.startswith("events/")
-        }
-    with path.open("wb") as file, CapsuleWriter(file) as writer:
-        for name, lines in others.items():
-            writer.add(name, lines)
-        for each in read.runs:
-            writer.add(events_name(each.run.run_id), map(change, each.texts or ()))
-        writer.finish(manifest["runs"], {})
-
-
-def other_content(path: Path) -> None:
-    def change(members: dict[str, bytes]) -> None:
-        members["runs.jsonl"] = members["runs.jsonl"].replace(b"SUCCESS", b"FAILURE")
-
-    rewrite(path, change)
-
-
-def a_member_less(path: Path) -> None:
-    rewrite(path, lambda members: members.pop("snapshots.jsonl") and None)
-
-
-def other_manifest(path: Path) -> None:
-    def change(members: dict[str, bytes]) -> None:
-        members["capsule.json"] = members["capsule.json"].replace(b"snapshots", b"snapsh0ts")
-
-    rewrite(path, change)
-
-
-def newer(path: Path) -> None:
-    def change(members: dict[str, bytes]) -> None:
-        members["capsule.json"] = members["capsule.json"].replace(b'"version": 1', b'"version": 2')
-
-    rewrite(path, change)
-
-
-def not_of_debug(path: Path) -> None:
-    path.write_bytes(gzip.compress(b'{"__class__": "Something"}'))
-
-
-def debug_cut(path: Path) -> None:
-    path.write_bytes(gzip.compress(os.urandom(9000))[:5000])
-
-
-def debug_of_bytes(path: Path) -> None:
-    path.write_bytes(gzip.compress(b"\xff\xfe\x00"))
-
-
-def gone(path: Path) -> None:
-    path.unlink()
-
-
-@pytest.mark.parametrize(
-    ("damage", "says"),
-    [
-        (cut, "is cut off or damaged"),
-        (cut_short, "is no capsule"),
-        (empty, "is no capsule"),
-        (not_a_capsule, "is no capsule"),
-        (an_archive, "an archive without capsule.json"),
-        (an_archive_of_json, "not a capsule's"),
-        (flip, "is cut off or damaged"),
-        (other_content, "runs.jsonl is not what its checksum says"),
-        (a_member_less, "lacks snapshots.jsonl"),
-        (other_manifest, "capsule.json is not what its checksum says"),
-        (newer, "is a capsule of version 2"),
-        (not_of_debug, "no file of `dagster debug export`"),
-        (debug_cut, "is cut off or damaged"),
-        (debug_of_bytes, "no file of `dagster debug export`"),
-        (gone, "cannot be read: No such file"),
-    ],
-)
-def test_what_is_no_whole_capsule_is_refused(
-    capsule: Path, tmp_path: Path, damage: Damage, says: str
-) -> None:
-    damage(capsule)
-    elsewhere = tmp_path / "elsewhere"
-    assert says in refused(call("absorb", capsule, elsewhere))
-    assert not elsewhere.exists()
-
-
-def test_every_cut_is_found(capsule: Path, tmp_path: Path) -> None:
-    whole = capsule.read_bytes()
-    for length in range(0, len(whole), max(len(whole) // 40, 1)):
-        capsule.write_bytes(whole[:length])
-        refused(call("absorb", capsule, tmp_path / "elsewhere"))
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_objects_that_dagster_cannot_read_are_the_versions_trouble(
-    origin: Store, capsule: Path, tmp_path: Path
-) -> None:
-    payload = DebugRunPayload.build(
-        origin.instance, origin.instance.get_run_by_id(origin.runs["letters"])
-    )
-    text = serialize_value(payload).replace('"StepSuccessData"', '"DataOfTomorrow"')
-    capsule.write_bytes(gzip.compress(text.encode()))
-    line = refused(call("absorb", capsule, tmp_path / "elsewhere"))
-    assert "cannot read it, which was written with Dagster" in line
-
-
-def test_events_that_dagster_cannot_read_are_refused_before_anything_is_stored(
-    origin: Store, capsule: Path, tmp_path: Path
-) -> None:
-    changed(capsule, lambda text: text.replace('"StepSuccessData"', '"DataOfTomorrow"'))
-    directory = tmp_path / "elsewhere"
-    assert "cannot read events/" in refused(call("absorb", capsule, directory))
-    assert not directory.exists()
-    absorbed(extracted(origin, tmp_path / "other", "letters"), directory)
-    before = head(directory)
-    assert "cannot read events/" in refused(call("absorb", capsule, directory))
-    assert head(directory) == before
-
-
-def test_a_directory_that_is_no_store_is_refused(capsule: Path, tmp_path: Path) -> None:
-    directory = tmp_path / "notes"
-    directory.mkdir()
-    (directory / "notes.txt").write_text("not a store")
-    refused(call("absorb", capsule, directory))
-    assert [each.name for each in directory.iterdir()] == ["notes.txt"]
 
 
 def test_an_unknown_run_does_not_leave(origin: Store, tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster import DagsterInstance
-from dagster._core.definitions.run_request import InstigatorType, RunRequest
+from dagster._core.definitions.run_request import RunRequest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster._core.test_utils import instance_for_test
 
 from dagster_lmdb.debug.capsule import read_capsule
 from dagster_lmdb.debug.defaults import REPLACED
 from dagster_lmdb.debug.redact import Redaction
+from debug.capsules import TICK
 from debug.history import call, refused
 from debug.leaks import decompressed, traces
 from python.entries import whole_block
@@ -75,14 +75,7 @@ def leaked(instance: DagsterInstance) -> str:
     """A run whose secrets stand in everything that Dagster keeps about it."""
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     tick = instance.create_tick(
-        TickData(
-            instigator_origin_id="an_origin",
-            instigator_name="a_sensor",
-            instigator_type=InstigatorType.SENSOR,
-            status=TickStatus.SUCCESS,
-            timestamp=1000.0,
-            selector_id="a_selector",
-            run_ids=["elsewhere"],
+        TICK._replace(
             cursor=f"after {SECRET_TAG}",
             run_requests=[RunRequest(run_config=CONFIG, tags={"customer": SECRET_TAG})],
         )

@@ -12,15 +12,15 @@ from dagster import DagsterInstance, DagsterRunStatus
 from dagster._config.snap import get_recursive_type_keys
 from dagster._core.code_pointer import FileCodePointer
 from dagster._core.definitions.reconstruct import ReconstructableRepository
-from dagster._core.definitions.run_request import InstigatorType, RunRequest
+from dagster._core.definitions.run_request import RunRequest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
-from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster._core.snap.job_snapshot import construct_config_type_from_snap
 from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 from dagster._core.test_utils import instance_for_test
 
 from debug import secretive
+from debug.capsules import TICK
 from debug.history import call
 from debug.leaks import decompressed, traces
 from debug.secretive import SECRETS, secret
@@ -93,15 +93,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
 def caused(instance: DagsterInstance) -> tuple[str, str]:
     """A tick and a backfill with secrets."""
     tick = instance.create_tick(
-        TickData(
-            instigator_origin_id="an_origin",
-            instigator_name="a_sensor",
-            instigator_type=InstigatorType.SENSOR,
-            status=TickStatus.SUCCESS,
-            timestamp=1000.0,
-            selector_id="a_selector",
+        TICK._replace(
             cursor=secret("config that a run request has"),
-            run_ids=["elsewhere"],
             run_requests=[
                 RunRequest(
                     run_config={

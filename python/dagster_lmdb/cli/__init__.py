@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from dagster_lmdb import __version__
+from dagster_lmdb._texts import printable
 from dagster_lmdb.cli.absorb import absorb
 from dagster_lmdb.cli.compact import compact
 from dagster_lmdb.cli.diff import diff
@@ -26,7 +27,6 @@ from dagster_lmdb.cli.replay import replay
 from dagster_lmdb.cli.resize import resize
 from dagster_lmdb.cli.stat import stat
 from dagster_lmdb.cli.tail import tail
-from dagster_lmdb.cli.texts import printable
 from dagster_lmdb.cli.trace import trace
 from dagster_lmdb.cli.verify import verify
 from dagster_lmdb.errors import LmdbStoreError

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
+from dagster_lmdb._texts import json_text
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.store import store_arguments
-from dagster_lmdb.cli.texts import json_text
 
 # The width of tables where there is no terminal to ask.
 _WIDTH = 120

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dagster_lmdb._texts import json_text
 from dagster_lmdb.cli.endings import ends_in_order
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.speeds import Speed
 from dagster_lmdb.cli.store import store_arguments
-from dagster_lmdb.cli.texts import json_text
 
 if TYPE_CHECKING:
     from rich.console import Console

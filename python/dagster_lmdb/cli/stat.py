@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from dagster_lmdb._texts import json_text
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.sizes import readable
 from dagster_lmdb.cli.store import open_store, store_arguments
-from dagster_lmdb.cli.texts import json_text
 
 _EXAMPLES = """\b
 Examples:

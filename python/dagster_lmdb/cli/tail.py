@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import click
 
 from dagster_lmdb._core import EventLog, LmdbStoreError
+from dagster_lmdb._texts import json_text, printable
 from dagster_lmdb.cli.store import open_store, store_arguments
-from dagster_lmdb.cli.texts import json_text, printable
 
 _PAGE = 1000
 _SAFETY_TIMEOUT = 1.0

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dagster_lmdb.cli.texts import printable
+from dagster_lmdb._texts import printable
 from dagster_lmdb.debug.diff import Diff, Duration, Side
 from dagster_lmdb.debug.flat import ABSENT, Change
 from dagster_lmdb.debug.lines import clock, length, message_of, own_error

@@ -8,7 +8,7 @@ from dagster import EventLogEntry
 from dagster._core.events import JobFailureData
 from dagster_shared.error import SerializableErrorInfo
 
-from dagster_lmdb.cli.texts import printable
+from dagster_lmdb._texts import printable
 from dagster_lmdb.debug.player import Moment
 from dagster_lmdb.debug.runs import asset_of, error_of, shown_type
 

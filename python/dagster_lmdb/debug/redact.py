@@ -201,6 +201,7 @@ def _leaves(value: Any) -> Iterator[str | int | float]:
                 yield variable[1]
     elif isinstance(value, dict):
         if value.keys() == {"env"} and isinstance(value["env"], str):
+            # A copy takes any text for a name; the environment only what can be one.
             yield os.environ.copy().get(value["env"], "")
         for key, inner in value.items():
             if key not in _MARKS:

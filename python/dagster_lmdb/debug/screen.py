@@ -12,7 +12,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from dagster_lmdb.cli.texts import printable
+from dagster_lmdb._texts import printable
 from dagster_lmdb.debug.lines import clock, error_lines, length, message_of, own_error
 from dagster_lmdb.debug.player import Moment, Player
 from dagster_lmdb.debug.runs import shown_type

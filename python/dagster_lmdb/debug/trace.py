@@ -20,7 +20,7 @@ from dagster._core.events import DagsterEventType
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.scheduler.instigation import TickData
 
-from dagster_lmdb.cli.texts import json_text
+from dagster_lmdb._texts import json_text
 from dagster_lmdb.debug.lines import own_error
 from dagster_lmdb.debug.runs import RunHistory, asset_of, shown_type
 from dagster_lmdb.debug.timeline import Kind, Outcome, Span, Timeline
