@@ -11,7 +11,9 @@ use arrow_array::builder::{
     StringBuilder, StringDictionaryBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, ListArray, RecordBatch, RecordBatchOptions, StructArray};
+use arrow_array::{
+    Array, ArrayRef, ListArray, RecordBatch, RecordBatchOptions, StringArray, StructArray,
+};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
@@ -291,7 +293,7 @@ impl Column {
             Self::Float(column) => Arc::new(column.finish()),
             Self::Flag(column) => Arc::new(column.finish()),
             Self::Time(column) => Arc::new(column.finish()),
-            Self::Text(column) => Arc::new(column.finish()),
+            Self::Text(column) => Arc::new(finish_texts(column)),
             Self::Word(column) => Arc::new(column.finish()),
             Self::Texts(column) => Arc::new(column.finish()),
             Self::Paths(column) => Arc::new(column.finish()),
@@ -300,6 +302,19 @@ impl Column {
             Self::Error(column) => Arc::new(column.finish()),
         }
     }
+}
+
+/// Ends a column of texts. The next one has room for as many from its start: batches are alike, and
+/// text is copied each time that its buffer grows.
+fn finish_texts(column: &mut StringBuilder) -> StringArray {
+    let texts = column.finish();
+    *column = StringBuilder::with_capacity(more(texts.len()), more(texts.values().len()));
+    texts
+}
+
+/// An eighth more.
+fn more(length: usize) -> usize {
+    length + length / 8
 }
 
 /// Lists of metadata entries.
@@ -329,12 +344,12 @@ impl MetadataColumn {
 
     fn finish(&mut self) -> ListArray {
         let arrays: Vec<ArrayRef> = vec![
-            Arc::new(self.label.finish()),
+            Arc::new(finish_texts(&mut self.label)),
             Arc::new(self.kind.finish()),
-            Arc::new(self.text.finish()),
+            Arc::new(finish_texts(&mut self.text)),
             Arc::new(self.int.finish()),
             Arc::new(self.float.finish()),
-            Arc::new(self.json.finish()),
+            Arc::new(finish_texts(&mut self.json)),
         ];
         let lengths = std::mem::take(&mut self.lengths);
         let nulls = nulls(lengths.iter().map(|length| *length > 0));
@@ -373,8 +388,8 @@ impl Levels {
 
     fn finish(&mut self) -> Vec<ArrayRef> {
         vec![
-            Arc::new(self.class_name.finish()),
-            Arc::new(self.message.finish()),
+            Arc::new(finish_texts(&mut self.class_name)),
+            Arc::new(finish_texts(&mut self.message)),
             Arc::new(self.stack.finish()),
         ]
     }

@@ -432,7 +432,7 @@ fn push_display(text: &mut String, value: impl std::fmt::Display) {
 fn push_str(text: &mut String, value: &str) {
     text.push('"');
     let mut rest = value;
-    while let Some(at) = rest.bytes().position(|byte| ESCAPED[usize::from(byte)]) {
+    while let Some(at) = first_escaped(rest.as_bytes()) {
         text.push_str(&rest[..at]);
         // Only ASCII stands before a byte that is escaped, so a character begins there.
         let mut characters = rest[at..].chars();
@@ -445,16 +445,28 @@ fn push_str(text: &mut String, value: &str) {
     text.push('"');
 }
 
-/// Whether JSON says a byte of UTF-8 in another way; most texts are looked through for one in vain.
-const ESCAPED: [bool; 256] = {
-    let mut escaped = [true; 256];
-    let mut byte = 0x20;
-    while byte <= 0x7e {
-        escaped[byte] = byte == b'"' as usize || byte == b'\\' as usize;
-        byte += 1;
-    }
-    escaped
-};
+/// Where the first byte is that JSON says in another way. Most texts are looked through for one in vain,
+/// so sixteen bytes are looked at in one step, which compilers make of this.
+fn first_escaped(bytes: &[u8]) -> Option<usize> {
+    let any_escaped = |bytes: &[u8; 16]| {
+        bytes
+            .iter()
+            .fold(false, |any, byte| any | is_escaped(*byte))
+    };
+    let (chunks, _) = bytes.as_chunks();
+    let plain = 16
+        * chunks
+            .iter()
+            .take_while(|chunk| !any_escaped(chunk))
+            .count();
+    let rest = bytes[plain..].iter().position(|byte| is_escaped(*byte))?;
+    Some(plain + rest)
+}
+
+/// Whether JSON says a byte of UTF-8 in another way.
+fn is_escaped(byte: u8) -> bool {
+    !(0x20..=0x7e).contains(&byte) | (byte == b'"') | (byte == b'\\')
+}
 
 fn push_wtf8(text: &mut String, value: &[u8]) -> Result<(), Error> {
     text.push('"');

@@ -85,6 +85,31 @@ fn every_token_prints_as_pythons_json() {
 }
 
 #[test]
+fn what_json_escapes_is_found_wherever_it_stands() {
+    let escapes = [
+        ("\"", r#"\""#),
+        ("\\", r"\\"),
+        ("\n", r"\n"),
+        ("\u{1f}", r"\u001f"),
+        ("\u{7f}", r"\u007f"),
+        ("\u{e9}", r"\u00e9"),
+        ("\u{1f600}", r"\ud83d\ude00"),
+    ];
+    for length in 0..40 {
+        let plain = " ~".repeat(length);
+        assert_eq!(print(|out| out.str(&plain)), Ok(format!("\"{plain}\"")));
+        for (character, escape) in escapes {
+            for at in 0..=plain.len() {
+                let (before, after) = plain.split_at(at);
+                let text = format!("{before}{character}{after}");
+                let expected = format!("\"{before}{escape}{after}\"");
+                assert_eq!(print(|out| out.str(&text)), Ok(expected));
+            }
+        }
+    }
+}
+
+#[test]
 fn integers_and_lengths_round_trip_at_every_size() {
     for bits in 0..64 {
         for value in [

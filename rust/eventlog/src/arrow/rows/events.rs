@@ -102,13 +102,13 @@ pub fn see(
     } else {
         EventBody::default()
     };
-    let mut json = String::new();
+    let json = &mut context.json;
+    json.clear();
     if columns.want(|column| column == Column::Event) {
-        json.reserve(event.body.len() * 2);
         let mut reader = value::Reader::new(event.body);
         context
             .printer
-            .print(&mut reader, &facets, &mut json)
+            .print(&mut reader, &facets, json)
             .and_then(|()| reader.end())
             .map_err(in_body(sequence))?;
     }
@@ -144,7 +144,7 @@ pub fn see(
         Column::Tags => to.map(body.tags.iter().map(|(key, value)| (&**key, &**value))),
         Column::Metadata => to.metadata(&body.metadata),
         Column::Duration => to.float(body.duration),
-        Column::Event => to.text(Some(&json)),
+        Column::Event => to.text(Some(json)),
     });
     Ok(())
 }

@@ -122,6 +122,8 @@ pub struct Context<'s> {
     pub selection: &'s Selection,
     pub shapes: &'s Shapes,
     pub printer: JsonPrinter<'s>,
+    /// A row's own text, kept for the room that it has.
+    json: String,
 }
 
 impl<'s> Context<'s> {
@@ -131,6 +133,7 @@ impl<'s> Context<'s> {
             selection,
             shapes,
             printer: JsonPrinter::new(shapes),
+            json: String::new(),
         }
     }
 }
