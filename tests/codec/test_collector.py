@@ -2,7 +2,9 @@
 
 import gc
 import sys
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
+from typing import cast
 
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterEvent, DagsterEventType, EventLogEntry
@@ -82,14 +84,40 @@ def read_again(table: ShapeTable, value: object) -> object:
     return table.decode(body)
 
 
-def test_the_collector_does_not_look_at_objects_that_can_be_in_no_cycle() -> None:
+def test_the_collector_does_not_look_at_objects_of_which_nothing_refers_to_others() -> None:
     table = ShapeTable()
+    line = read_again(table, an_entry()._replace(dagster_event=None))
+    assert isinstance(line, EventLogEntry)
+    assert line.dagster_event is None
+    assert not gc.is_tracked(line)
     entry = read_again(table, an_entry())
     assert isinstance(entry, EventLogEntry)
-    assert entry == an_entry()
-    assert not gc.is_tracked(entry)
-    assert not gc.is_tracked(entry.dagster_event)
-    assert not gc.is_tracked(entry.get_dagster_event().event_specific_data)
+    assert gc.is_tracked(entry), "its metadata can be given the entry"
+
+
+def cycle_by_metadata(entry: EventLogEntry) -> dict[str, object]:
+    materialization = entry.get_dagster_event().step_materialization_data.materialization
+    return cast(dict[str, object], materialization.metadata)
+
+
+def cycle_by_logging_tags(entry: EventLogEntry) -> dict[str, object]:
+    return cast(dict[str, object], entry.get_dagster_event().logging_tags)
+
+
+@pytest.mark.parametrize("place", [cycle_by_metadata, cycle_by_logging_tags])
+def test_an_entry_that_was_put_into_itself_is_freed(
+    place: Callable[[EventLogEntry], dict[str, object]],
+) -> None:
+    class Witness:
+        pass
+
+    entry, witness = read_again(ShapeTable(), an_entry()), Witness()
+    assert isinstance(entry, EventLogEntry)
+    place(entry)["itself"] = (entry, witness)
+    is_freed = weakref.ref(witness)
+    del entry, witness
+    gc.collect()
+    assert is_freed() is None
 
 
 def test_the_collector_looks_at_objects_that_keep_what_they_compute() -> None:

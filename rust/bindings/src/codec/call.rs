@@ -2,7 +2,7 @@
 //! tuples of Dagster's classes.
 
 use pyo3::ffi;
-use pyo3::prelude::{Bound, PyAny, PyErr, PyResult, Python};
+use pyo3::prelude::{Bound, PyAny, PyAnyMethods, PyErr, PyResult, Python};
 use pyo3::types::{PyString, PyTuple, PyTupleMethods, PyType, PyTypeMethods};
 
 /// One level of recursion, counted by Python, given back when dropped.
@@ -56,8 +56,8 @@ pub(super) fn call_with_names<'py>(
 
 /// `tuple.__new__(class, items)`, without the tuple and the call in between.
 ///
-/// With `untracked`, Python's collector of cycles does not look at the object: for those that cannot
-/// become part of one, as it does with plain tuples itself.
+/// With `untracked`, Python's collector of cycles does not look at the object where nothing in it can ever
+/// refer to it, as is the collector's own way with plain tuples.
 pub(super) fn new_tuple<'py>(
     class: &Bound<'py, PyType>,
     items: Vec<Bound<'py, PyAny>>,
@@ -70,6 +70,7 @@ pub(super) fn new_tuple<'py>(
         ));
     }
     let length = ffi::Py_ssize_t::try_from(items.len())?;
+    let untracked = untracked && items.iter().all(refers_to_nothing_new);
     let class = class.as_type_ptr();
     // SAFETY: the class derives from tuple, whose `__new__` for a subclass is what follows: the class's
     // own allocation, which zeroes the object, and a new reference into each of its places, which are
@@ -89,6 +90,17 @@ pub(super) fn new_tuple<'py>(
             ffi::PyObject_GC_UnTrack(object.as_ptr().cast());
         }
         Ok(object)
+    }
+}
+
+/// Whether an object refers to none that come after it: it has no references that the collector
+/// follows, or is a tuple of such objects. A dict or a list may be given more, also where it is empty.
+fn refers_to_nothing_new(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the object is alive. Only those that the collector can track have what the second asks for.
+    unsafe {
+        ffi::PyObject_IS_GC(object.as_ptr()) == 0
+            || (object.is_instance_of::<PyTuple>()
+                && ffi::PyObject_GC_IsTracked(object.as_ptr()) == 0)
     }
 }
 

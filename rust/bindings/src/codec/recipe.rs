@@ -71,8 +71,8 @@ struct Slot {
 pub(super) struct Recipe {
     slots: Vec<Slot>,
     rule: Option<Rule>,
-    /// Whether the class keeps nothing beside its fields, which are there before it. Such an object is
-    /// in no cycle, and Python's collector need not look at it, of which a page has many.
+    /// Whether the class keeps nothing beside its fields, which are there before it. Where none of them can
+    /// be given more, Python's collector need not look at the object, of which a page has many.
     acyclic: bool,
 }
 
