@@ -10,7 +10,7 @@ from benches import whole_runs
 from benches.conftest import Bench, Goal, faster
 from benches.datasets import Datasets
 from benches.floors import FLUSH, Flush
-from benches.peers import MEMORY, OURS, POSTGRES, SQLITE
+from benches.peers import MEMORY, OURS, POSTGRES, SQLITE, use_pool
 from benches.whole_runs import NOTHING, defs, instance_on, stores_nothing
 from dagster import DagsterInstance, execute_job
 from dagster._core.definitions.reconstruct import ReconstructableRepository
@@ -55,9 +55,7 @@ class Instances:
             storage = {"postgres": {"postgres_url": url}}
         instance = self._stack.enter_context(instance_on(storage, directory))
         if peer == POSTGRES:
-            instance.optimize_for_webserver(
-                statement_timeout=60_000, pool_recycle=3600, max_overflow=20
-            )
+            use_pool(instance)
         return instance
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy
 from benches.postgres import Postgres
+from dagster import DagsterInstance
 from dagster._core.storage.event_log import (
     ConsolidatedSqliteEventLogStorage,
     EventLogStorage,
@@ -102,9 +103,7 @@ class Places:
             storage = PostgresEventLogStorage.from_config_value(
                 None, {"postgres_url": self.postgres.database(place)}
             )
-            storage.optimize_for_webserver(
-                statement_timeout=PATIENCE_SECONDS * 1000, pool_recycle=3600, max_overflow=20
-            )
+            use_pool(storage)
             return storage
         classes: dict[str, Any] = {
             OURS: LmdbEventLogStorage,
@@ -120,13 +119,18 @@ class Places:
             storage = PostgresRunStorage.from_config_value(
                 None, {"postgres_url": self.postgres.database(place)}
             )
-            storage.optimize_for_webserver(
-                statement_timeout=PATIENCE_SECONDS * 1000, pool_recycle=3600, max_overflow=20
-            )
+            use_pool(storage)
             return storage
         classes: dict[str, Any] = {OURS: LmdbRunStorage, SQLITE: SqliteRunStorage}
         config = {"base_dir": str(self.path(name, place))}
         return classes[name].from_config_value(inst_data=None, config_value=config)
+
+
+def use_pool(storage: EventLogStorage[Any] | RunStorage[Any] | DagsterInstance) -> None:
+    """Has Postgres keep its connections, as the webserver does; others have none to keep."""
+    storage.optimize_for_webserver(
+        statement_timeout=PATIENCE_SECONDS * 1000, pool_recycle=3600, max_overflow=20
+    )
 
 
 def close(storage: EventLogStorage[Any] | RunStorage[Any]) -> None:

@@ -1,6 +1,6 @@
 """Measures processes that store log lines at once, each durably and one by one.
 
-Usage: python benches/processes.py [--processes N] [--seconds S] [--rounds R] [--directory DIR]
+Usage: python -m benches.processes [--processes N] [--seconds S] [--rounds R] [--directory DIR]
 
 Prints the rate of one process and the sum of N, their ratio, how long calls took, and what they
 cost in processor time, which other work on the machine disturbs less. One and N take turns, and
@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import yaml
+from benches.peers import use_pool
 from dagster import EventLogEntry
 from dagster._core.storage.event_log import EventLogStorage
 from dagster._serdes import ConfigurableClassData
@@ -54,6 +55,7 @@ def line(run_id: str) -> EventLogEntry:
 def store_lines(storage: ConfigurableClassData, run_id: str, pipe: Connection) -> None:
     """Stores lines for as long as it is told, whenever it is told."""
     event_log = storage.rehydrate(as_type=EventLogStorage)
+    use_pool(event_log)
     event = line(run_id)
     event_log.store_event(event)
     pipe.send(None)
@@ -94,7 +96,7 @@ class Writers:
     def __init__(self, storage: ConfigurableClassData, number: int) -> None:
         # One process imports Dagster, and the others are forked from it.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["benches.processes"])
+        context.set_forkserver_preload(["benches.peers"])
         self._pipes: list[Connection] = []
         self._processes = []
         for writer in range(number):

@@ -150,6 +150,7 @@ QUERIES: dict[str, Query] = {
     ),
     "get_asset_check_partition_info": lambda s: s.get_asset_check_partition_info([CHECK]),
     "get_asset_check_summary_records": lambda s: s.get_asset_check_summary_records([CHECK]),
+    "get_freshness_state_records, none there": lambda s: s.get_freshness_state_records(PLAINS),
     # Pools
     "get_concurrency_keys": lambda s: s.get_concurrency_keys(),
     "get_concurrency_info": lambda s: s.get_concurrency_info(POOLS[0]),

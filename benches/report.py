@@ -46,9 +46,12 @@ class Row:
         return statistics.median(self.turns[peer].values())
 
     def ratio(self, peer: str) -> float | None:
-        """How many times better than a peer's our figure is: the median of the turns' ratios."""
+        """How many times better than a peer's our figure is: the median of the turns' ratios.
+
+        None for a peer that has no figure, in one turn or more.
+        """
         ours, theirs = self.turns.get(OURS), self.turns.get(peer)
-        if not ours or not theirs:
+        if not ours or not theirs or peer in self.without:
             return None
         ratios = [theirs[turn] / ours[turn] for turn in ours.keys() & theirs if ours[turn]]
         if not ratios:
@@ -99,10 +102,12 @@ def verdict(row: Row, goal: dict[str, Any], rows: dict[str, Row]) -> str | None:
         wanted = f"{goal['at_least']:g} x {goal['than']} beyond what {goal['beyond']}"
         return f"{wanted}: {'yes' if reached >= goal['at_least'] else '**no**'}, {times(reached)}"
     if "than" in goal:
+        wanted = f"{goal['at_least']:g} x {goal['than']}"
         reached = row.ratio(goal["than"])
         if reached is None:
-            return None
-        met, wanted = reached >= goal["at_least"], f"{goal['at_least']:g} x {goal['than']}"
+            why = row.without.get(goal["than"])
+            return f"{wanted}: {why}" if why else None
+        met = reached >= goal["at_least"]
         return f"{wanted}: {'yes' if met else f'**no, {times(reached)}**'}"
     if "row" in goal:
         other = rows.get(goal["row"])

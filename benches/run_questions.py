@@ -133,6 +133,11 @@ def questions(size: int) -> dict[str, Question]:
         ),
         "has_run": lambda runs: runs.has_run(middle_id) and None,
         "run by id": records(run_ids=[middle_id], limit=1),
+        "get_runs": lambda runs: runs.get_runs(limit=PAGE),
+        "has_job_snapshot, not there": lambda runs: runs.has_job_snapshot("a" * 40) or None,
+        "heartbeats, none there": lambda runs: runs.get_daemon_heartbeats(),
+        "cursor values, none there": lambda runs: runs.get_cursor_values({"AN_OFFSET"}),
+        "backfill by id": lambda runs: [runs.get_backfill("backfill_3")],
         "backfills": found(),
         "backfills after a cursor": lambda runs: runs.get_backfills(
             cursor=f"backfill_{size // 200}", limit=PAGE
