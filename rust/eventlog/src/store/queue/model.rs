@@ -1,5 +1,5 @@
-//! The steps of a slot under every interleaving of its owner and two leaders, the first of which may die
-//! at any moment.
+//! The steps of a slot under every interleaving, with up to three preemptions, of its owner and two leaders, the
+//! first of which may die at any moment.
 //!
 //! The database is a list of commits, and a command's effect an entry in it; the writer lock is a word
 //! that is tried, as the robust mutex is; sleeping on the slot's word is a futex that compares the word
