@@ -3,9 +3,9 @@
 Usage: python benches/share.py [--sqlite] [--rate HZ]
 
 py-spy looks at all processes of the run, so many times a second, and at every thread that is not
-idle there. A look counts as the storage's where a frame of it is on the stack. Threads that sleep are
-passed over, and so is most of what a storage waits for: a flush or another writer. Imports count as the run's, the storage's own ones too, which `make bench ROWS=import`
-measures.
+idle there. A look counts as the storage's where a frame of it is on the stack. Threads that sleep
+are passed over, and so is most of what a storage waits for: a flush or another writer. Imports
+count as the run's, the storage's own ones too, which `make bench ROWS=import` measures.
 """
 
 import argparse

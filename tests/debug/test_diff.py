@@ -194,8 +194,10 @@ def test_partitions_that_stand_for_each_other_are_compared(instance: DagsterInst
     metadata = {each["path"]: (each.get("a"), each.get("b")) for each in found["metadata"]}
     assert metadata["asset letters letter"] == ("a", "b")
     assert metadata["asset letters (partition)"] == ("a", "b")
-    # Its code has no version, so that each run makes a new one.
-    assert "asset letters data_version" in [each["path"] for each in found["data_versions"]]
+    # One version of several partitions, each of which has one that its run's id went into.
+    assert [each["path"] for each in found["data_versions"]] == [
+        "asset words input_data_version/letters"
+    ]
     # The metadata of a result is told with the output first.
     assert found["parting"]["a"]["event_type"] == "STEP_OUTPUT"
     assert found["parting"]["step"] == "letters"
@@ -293,6 +295,76 @@ def test_leaves_are_compared_by_their_paths() -> None:
     ]
     assert nested_changes({}, None) == []
     assert changes({"nan": float("nan")}, {"nan": float("nan")}) == []
+
+
+def test_no_two_leaves_have_one_path() -> None:
+    nested = [
+        {"a": {"b": 1}},
+        {"a.b": 1},
+        {"a": [1]},
+        {"a": {"0": 1}},
+        {"a[0]": 1},
+        {"a": {0: 1}},
+        {"a": {"": 1}},
+        {'a["b"]': 1},
+    ]
+    for one in nested:
+        for other in nested:
+            assert (nested_changes(one, other) == []) == (one is other), (one, other)
+    whole = {"a.b": 1, "a": {"b": 2}}
+    assert nested_changes(whole, {}) == [Change('["a.b"]', 1, ABSENT), Change("a.b", 2, ABSENT)]
+
+
+def test_versions_that_dagster_makes_of_the_runs_id_are_no_change(
+    instance: DagsterInstance,
+) -> None:
+    @dg.asset
+    def unversioned() -> int:
+        return 1
+
+    @dg.asset(code_version="1")
+    def beneath(unversioned: int) -> int:
+        return unversioned
+
+    @dg.asset
+    def said() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(data_version=dg.DataVersion(next(versions)))
+
+    versions = iter(["one", "one", "two"])
+    assets = [unversioned, beneath, said]
+    runs = [dg.materialize(assets, instance=instance).run_id for _ in range(3)]
+    directory = Path(instance.run_storage._base_dir)
+    same, other = (
+        json.loads(call("diff", directory, *runs[place : place + 2], "--json").stdout)
+        for place in (0, 1)
+    )
+    assert changed(same) == set()
+    assert same["parting"] is None
+    assert changed(other) == {"data_versions"}
+    assert other["data_versions"] == [change("asset said data_version", a="one", b="two")]
+
+
+def test_what_steps_say_of_one_asset_is_compared_step_by_step(instance: DagsterInstance) -> None:
+    def speaking(name: str) -> dg.OpDefinition:
+        @dg.op(name=name, ins={"after": dg.In(dg.Nothing)})
+        def speaks(context: dg.OpExecutionContext) -> None:
+            context.log_event(dg.AssetMaterialization("shared", metadata={"by": name}))
+
+        return speaks
+
+    def in_order(first: str, second: str) -> dg.JobDefinition:
+        @dg.job(name="orderly")
+        def orderly() -> None:
+            speaking(second)(speaking(first)())
+
+        return orderly
+
+    one, two = (
+        in_order(*names).execute_in_process(instance=instance).run_id
+        for names in (("x", "y"), ("y", "x"))
+    )
+    result = call("diff", Path(instance.run_storage._base_dir), one, two, "--json")
+    assert json.loads(result.stdout)["metadata"] == []
 
 
 def test_metadata_of_any_kind_is_shown(instance: DagsterInstance) -> None:

@@ -1,5 +1,6 @@
 """A run is played as it happened: on a screen with keys, as lines, as objects."""
 
+import io
 import json
 import os
 import pty
@@ -17,12 +18,15 @@ from pathlib import Path
 import pyte
 import pytest
 from dagster import DagsterEventType, DagsterInstance
-from dagster._core.execution.plan.objects import StepFailureData
+from dagster._core.events import EngineEventData
+from dagster._core.execution.plan.objects import StepFailureData, StepRetryData, StepSuccessData
 from dagster._core.utils import make_new_run_id
 from dagster_shared.error import SerializableErrorInfo
+from rich.console import Console
 
 from dagster_lmdb.debug.player import Player
 from dagster_lmdb.debug.runs import RunHistory, Source, read_run
+from dagster_lmdb.debug.screen import Frame
 from dagster_lmdb.debug.timeline import Outcome
 from debug.history import Store, call, refused
 from python.entries import event, log_line, run
@@ -200,11 +204,62 @@ def test_it_goes_on_to_the_next_failure_and_no_further(store: Store) -> None:
     assert player.paused
     assert player.go_to_failure()[-1].entry.dagster_event_type == DagsterEventType.RUN_FAILURE
     place = player.place
+    assert not player.has_failure_ahead
     assert player.go_to_failure() == []
     assert player.place == place
 
 
 # The screen
+
+
+def drawn(player: Player, width: int = 160) -> list[str]:
+    """The lines of a picture."""
+    console = Console(width=width, height=24, file=io.StringIO(), color_system=None)
+    with console.capture() as capture:
+        console.print(Frame(player, 24))
+    return capture.get().splitlines()
+
+
+def test_the_key_to_the_next_failure_is_named_while_there_is_one(store: Store) -> None:
+    player = Player(read_run(Source(store.directory), store.runs["failing"]))
+    assert "f next failure" in drawn(player)[-1]
+    player.go_to_failure()
+    player.go_to_failure()
+    player.end += 1  # as if something came after it
+    assert "n → next event" in drawn(player)[-1]
+    assert "f next failure" not in drawn(player)[-1]
+
+
+def test_a_run_in_progress_has_not_ended(store: Store) -> None:
+    whole = read_run(Source(store.directory), store.runs["everything"])
+    for events, state, end in (
+        (whole.events, " ended ", "end of the run"),
+        (whole.events[:20], " so far ", "all that the run has stored so far"),
+    ):
+        player = Player(RunHistory(whole.run_id, whole.record, events))
+        player.go_to_end()
+        picture = drawn(player)
+        assert state in picture[0]
+        assert end in picture[-1]
+
+
+def test_an_attempt_is_drawn_where_it_is_shorter_than_a_cell() -> None:
+    failure = SerializableErrorInfo("not yet", [], None)
+    at = [
+        (100.0, DagsterEventType.STEP_WORKER_STARTING, EngineEventData()),
+        (150.0, DagsterEventType.STEP_START, None),
+        (150.1, DagsterEventType.STEP_UP_FOR_RETRY, StepRetryData(failure, 40)),
+        (190.0, DagsterEventType.STEP_RESTARTED, None),
+        (200.0, DagsterEventType.STEP_SUCCESS, StepSuccessData(10_000.0)),
+    ]
+    events = [
+        (number, event("r", event_type, data, timestamp=seconds, step_key="tries"))
+        for number, (seconds, event_type, data) in enumerate(at)
+    ]
+    player = Player(RunHistory("r", None, events))
+    player.go_to_end()
+    [lane] = [line for line in drawn(player, 80) if "tries" in line and "━" in line]
+    assert re.search("╌━·+━+", lane), lane
 
 
 class Terminal:

@@ -216,6 +216,24 @@ def test_a_window_has_the_runs_ticks_and_backfills_of_its_time(
     assert len(everything.processes) == 4
 
 
+def test_a_window_has_runs_that_wait_and_none_that_ended_before(
+    day: Mapping[str, str], instance: DagsterInstance, tmp_path: Path
+) -> None:
+    waiting = run(job_name="waits")
+    instance.run_storage.add_historical_run(waiting, datetime_at(30))
+    report(instance, waiting.run_id, 30.0, DagsterEventType.RUN_ENQUEUED)
+    instance.add_run_tags(day["early"], {"looked": "at"})
+    record = instance.get_run_record_by_id(day["early"])
+    assert record.update_timestamp.timestamp() > 120
+    found = traced(tmp_path / "history", "--window", window(99, 120))
+    assert [name.split()[0] for name in found.processes.values()] == [
+        *("across", "goes_on", "waits"),
+        "sensors,",
+    ]
+    [queued] = found.lane("waits", "run")
+    assert (queued["cat"], queued["dur"]) == ("queue wait", 90e6)
+
+
 def test_ticks_that_caught_up_stand_one_after_the_other(
     day: Mapping[str, str], instance: DagsterInstance, tmp_path: Path
 ) -> None:

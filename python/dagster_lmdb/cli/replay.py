@@ -112,6 +112,7 @@ def _play_on_screen(console: "Console", player: "Player") -> None:
         _play(console, player)
         # The last picture stays.
         console.print(Frame(player, max(console.height - 1, 10)))
+        console.line()
 
 
 def _play(console: "Console", player: "Player") -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from dagster import MetadataValue
 from dagster._core.definitions.data_version import (
     CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
     DATA_VERSION_TAG,
     INPUT_DATA_VERSION_TAG_PREFIX,
 )
@@ -259,20 +260,41 @@ class _Said:
 
     def __init__(self, history: RunHistory) -> None:
         self.run_id = history.run_id
-        self.by_subject: dict[str, list[Facts]] = defaultdict(list)
+        self.by_subject: dict[str, list[tuple[str | None, Facts]]] = defaultdict(list)
+        #: Data versions that Dagster made of the run's id, or of such versions.
+        self.made_up: set[str] = set()
         for _, entry in history.events:
             facts = facts_of(entry)
             if facts is not None:
-                self.by_subject[facts.subject].append(facts)
+                self.by_subject[facts.subject].append((entry.step_key, facts))
+                self._learn(facts.tags)
 
-    def named(self, alone: set[str]) -> dict[str, Facts]:
-        """What is said by name; the name of a subject that stands alone has no partition."""
+    def _learn(self, tags: Mapping[str, str]) -> None:
+        if tags.get(DATA_VERSION_IS_USER_PROVIDED_TAG) == "true":
+            return
+        # Where code has no version, Dagster takes the run's id for it.
+        is_made_up = tags.get(CODE_VERSION_TAG) == self.run_id or any(
+            version in self.made_up
+            for key, version in tags.items()
+            if key.startswith(INPUT_DATA_VERSION_TAG_PREFIX)
+        )
+        if is_made_up and DATA_VERSION_TAG in tags:
+            self.made_up.add(tags[DATA_VERSION_TAG])
+
+    def named(self, alone: set[str], of_several: set[str]) -> dict[str, Facts]:
+        """What is said by name.
+
+        The name of a subject that stands alone has no partition; that of one of which several steps
+        tell has the step, since it is chance which of them comes first.
+        """
         found: dict[str, Facts] = {}
         for subject, said in self.by_subject.items():
-            for facts in said:
+            for step, facts in said:
                 name = subject
                 if facts.partition is not None and subject not in alone:
                     name = f"{subject} [{facts.partition}]"
+                if subject in of_several and step is not None:
+                    name = f"{name} by {step}"
                 number = 2
                 numbered = name
                 while numbered in found:
@@ -286,12 +308,29 @@ class _Said:
         """The subjects of which one partition is told, once."""
         return {subject for subject, said in self.by_subject.items() if len(said) == 1}
 
+    @property
+    def of_several(self) -> set[str]:
+        """The subjects of which several steps tell."""
+        return {
+            subject
+            for subject, said in self.by_subject.items()
+            if len({step for step, _ in said}) > 1
+        }
+
+    def compared(self, versions: Mapping[str, str]) -> Mapping[str, str]:
+        """Versions, in which what follows from the run's id is no difference."""
+        return {
+            key: "(run)" if version == self.run_id or version in self.made_up else version
+            for key, version in versions.items()
+        }
+
 
 def _subjects(a: RunHistory, b: RunHistory) -> tuple[Sequence[Change], Sequence[Change]]:
     """What changed in metadata, and in data versions."""
     said_a, said_b = _Said(a), _Said(b)
     alone = said_a.alone & said_b.alone
-    named_a, named_b = said_a.named(alone), said_b.named(alone)
+    of_several = said_a.of_several | said_b.of_several
+    named_a, named_b = (said.named(alone, of_several) for said in (said_a, said_b))
     metadata: list[Change] = []
     versions: list[Change] = []
     for name in sorted({**named_a, **named_b}):
@@ -307,8 +346,11 @@ def _subjects(a: RunHistory, b: RunHistory) -> tuple[Sequence[Change], Sequence[
                 # A path and a text, say: what they are is what differs.
                 sides = [json.loads(side) for side in (change.a, change.b)]
             metadata.append(Change(f"{name} {change.path}", *sides))
-        for change in changes(_versions(facts_a), _versions(facts_b)):
-            versions.append(Change(f"{name} {change.path}", change.a, change.b))
+        versions_a, versions_b = _versions(facts_a), _versions(facts_b)
+        for change in changes(said_a.compared(versions_a), said_b.compared(versions_b)):
+            key = change.path
+            sides = [versions_a.get(key, ABSENT), versions_b.get(key, ABSENT)]
+            versions.append(Change(f"{name} {key}", *sides))
     return metadata, versions
 
 

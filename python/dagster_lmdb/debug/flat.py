@@ -1,10 +1,14 @@
 """Nested values as paths and leaves, and what changed between two of them."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "absent"})()
+
+#: What parts a path, or begins something other than a name in it.
+_SPECIAL = frozenset('.[]{}"')
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,19 @@ class Change:
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of mappings and lists with its path; an empty one of them is a leaf."""
+    """Every leaf of mappings and lists with its path; an empty one of them is a leaf.
+
+    No two leaves have the same path: a key that could be taken for several, or for a place in a
+    list, is quoted, ``ops["a.b"]``.
+    """
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from leaves(inner, f"{path}.{key}" if path else str(key))
+            if not isinstance(key, str):
+                yield from leaves(inner, f"{path}{{{key!r}}}")
+            elif not key or _SPECIAL.intersection(key):
+                yield from leaves(inner, f"{path}[{json.dumps(key)}]")
+            else:
+                yield from leaves(inner, f"{path}.{key}" if path else key)
     elif isinstance(value, (list, tuple)) and value:
         for place, inner in enumerate(value):
             yield from leaves(inner, f"{path}[{place}]")

@@ -65,6 +65,8 @@ class Player:
         self.moments = moments(history)
         self.begin = begin
         self.end = len(self.moments) if end is None else end
+        failures = [n for n, moment in enumerate(self.moments[: self.end]) if moment.is_failure]
+        self._last_failure = failures[-1] if failures else -1
         self.place = 0
         for moment in self.moments[:begin]:
             self._happen(moment)
@@ -87,6 +89,11 @@ class Player:
     @property
     def ended(self) -> bool:
         return self.place >= self.end
+
+    @property
+    def has_failure_ahead(self) -> bool:
+        """Whether a failure is among the events that have not happened."""
+        return self.place <= self._last_failure
 
     @property
     def pending(self) -> float | None:

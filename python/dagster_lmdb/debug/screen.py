@@ -18,10 +18,11 @@ from dagster_lmdb.debug.player import Moment, Player
 from dagster_lmdb.debug.runs import shown_type
 from dagster_lmdb.debug.timeline import Kind, Outcome, Span, Step
 
+FAILURE_KEY = "f"
 KEYS = (
     ("space", "pause"),
     ("n →", "next event"),
-    ("f", "next failure"),
+    (FAILURE_KEY, "next failure"),
     ("+ -", "speed"),
     ("e", "end"),
     ("q", "quit"),
@@ -45,7 +46,8 @@ _WAITS = {
     Kind.PROCESS: ("╌", "blue"),
     Kind.RESOURCES: ("╌", "blue"),
 }
-_DRAWN, _IN_HALF = "━", "╸"
+_WORK = (Kind.ATTEMPT, Kind.EXECUTION)
+_DRAWN = "━"
 
 _STACK_LINES = 40
 
@@ -92,7 +94,7 @@ class Frame:
         if outcome is None and player.timeline.phases:
             phase = player.timeline.phases[-1].label
         if player.ended:
-            state = "ended" if player.place == len(player.moments) else "stopped"
+            state = "stopped" if player.place < len(player.moments) else self._end()[0]
         else:
             state = "paused" if player.paused else f"{player.speed:g}x"
         return Text.assemble(
@@ -151,9 +153,10 @@ class Frame:
         start = self._player.start
         scale = width / max(self._player.length, 1e-9)
         cells: list[tuple[str, str]] = [(" ", "")] * width
-        for span in spans:
+        # An attempt shorter than a cell is not hidden by the wait after it.
+        for span in sorted(spans, key=lambda span: span.kind in _WORK):
             end = now if span.end is None else span.end
-            if span.kind is Kind.ATTEMPT or span.kind is Kind.EXECUTION:
+            if span.kind in _WORK:
                 drawn = (_DRAWN, _OUTCOMES[span.outcome][1])
             else:
                 drawn = _WAITS[span.kind]
@@ -188,11 +191,19 @@ class Frame:
     def _keys(self) -> Text:
         if self._player.ended:
             left = len(self._player.moments) - self._player.place
-            text = f"{left} more events in the run" if left else "end of the run"
+            text = f"{left} more events in the run" if left else self._end()[1]
             return Text(text, Style(dim=True))
         return Text("   ").join(
-            Text.assemble((key, "bold"), (f" {meaning}", "dim")) for key, meaning in KEYS
+            Text.assemble((key, "bold"), (f" {meaning}", "dim"))
+            for key, meaning in KEYS
+            if key != FAILURE_KEY or self._player.has_failure_ahead
         )
+
+    def _end(self) -> tuple[str, str]:
+        """What it is called that there are no more events, in a word and in a line."""
+        if self._player.timeline.outcome in (None, Outcome.RUNNING):
+            return "so far", "all that the run has stored so far"
+        return "ended", "end of the run"
 
 
 def _log_lines(moment: Moment) -> list[Text]:

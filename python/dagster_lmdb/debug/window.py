@@ -4,31 +4,35 @@ from collections.abc import Iterator, Sequence
 
 from dagster._core.execution.backfill import BulkActionsFilter, PartitionBackfill
 from dagster._core.scheduler.instigation import InstigatorTick
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, RunsFilter
+from dagster._core.storage.dagster_run import FINISHED_STATUSES, DagsterRunStatus, RunsFilter
 from dagster._time import datetime_from_timestamp
 
 from dagster_lmdb.debug.runs import Source
 
+_NOT_ENDED = [status for status in DagsterRunStatus if status not in FINISHED_STATUSES]
+
 
 def runs_within(source: Source, begin: float, end: float) -> Sequence[str]:
-    """The ids of the runs that had begun before the end and had not ended before the beginning.
+    """The ids of the runs that were created before the end and had not ended before the beginning.
 
-    Cost: the runs that were created before the end and updated after the beginning, and those in
-    progress, by the index.
+    Cost: the runs that were created before the end and changed after the beginning, and those that
+    have not ended, by the index.
     """
     created = datetime_from_timestamp(end)
-    ended = RunsFilter(created_before=created, updated_after=datetime_from_timestamp(begin))
-    running = RunsFilter(created_before=created, statuses=IN_PROGRESS_RUN_STATUSES)
+    changed = RunsFilter(created_before=created, updated_after=datetime_from_timestamp(begin))
+    going = RunsFilter(created_before=created, statuses=_NOT_ENDED)
     found = {
         record.storage_id: record.dagster_run.run_id
-        for filters in (ended, running)
+        for filters in (changed, going)
         for record in source.runs.get_run_records(filters)
+        # Tags change a run that ended long ago.
+        if record.end_time is None or record.end_time > begin
     }
     return [found[storage_id] for storage_id in sorted(found)]
 
 
 def ticks_within(source: Source, begin: float, end: float) -> Iterator[InstigatorTick]:
-    """The ticks of every sensor and schedule that has a state, oldest first for each."""
+    """The ticks that began then of each sensor and schedule that has a state, oldest first."""
     for state in source.schedules.all_instigator_state():
         ticks = source.schedules.get_ticks(
             state.instigator_origin_id, state.selector_id, before=end, after=begin
