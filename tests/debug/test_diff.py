@@ -14,7 +14,11 @@ from dagster._core.definitions.events import (
     AssetMaterializationFailureReason,
     AssetMaterializationFailureType,
 )
-from dagster._core.events import AssetFailedToMaterializeData, JobFailureData
+from dagster._core.events import (
+    AssetFailedToMaterializeData,
+    JobFailureData,
+    StepMaterializationData,
+)
 from dagster._core.execution.plan.objects import StepSuccessData
 from dagster._core.test_utils import instance_for_test
 from dagster._core.utils import make_new_run_id
@@ -342,6 +346,46 @@ def test_versions_that_dagster_makes_of_the_runs_id_are_no_change(
     assert same["parting"] is None
     assert changed(other) == {"data_versions"}
     assert other["data_versions"] == [change("asset said data_version", a="one", b="two")]
+
+
+def test_ids_of_both_runs_are_one_text_wherever_they_stand(instance: DagsterInstance) -> None:
+    """As where a run that was executed again reads what the first one has written."""
+    one, two = make_new_run_id(), make_new_run_id()
+    for run_id, wrote in ((one, one), (two, one)):
+        config = {"ops": {"load": {"config": {"to": f"/tmp/{run_id}/f", "from": f"/tmp/{wrote}"}}}}
+        instance.add_run(run(run_id=run_id, run_config=config, tags={"out": f"s3://{run_id}"}))
+        made = dg.AssetMaterialization("a", metadata={"path": dg.MetadataValue.path(f"/{wrote}/a")})
+        instance.event_log_storage.store_event(
+            event(
+                run_id,
+                DagsterEventType.ASSET_MATERIALIZATION,
+                StepMaterializationData(made),
+                step_key="load",
+            )
+        )
+    directory = Path(instance.run_storage._base_dir)
+    found = json.loads(call("diff", directory, one, two, "--json").stdout)
+    assert changed(found) == set()
+    assert found["parting"] is None
+
+
+def test_a_step_that_the_runs_end_cut_off_is_interrupted(instance: DagsterInstance) -> None:
+    ends = {
+        make_new_run_id(): [(DagsterEventType.STEP_SUCCESS, StepSuccessData(1.0), "cut")],
+        make_new_run_id(): [],
+    }
+    for run_id, end in ends.items():
+        instance.add_run(run(run_id=run_id))
+        for of_type, data, step_key in [
+            (DagsterEventType.RUN_START, None, None),
+            (DagsterEventType.STEP_START, None, "cut"),
+            *end,
+            (DagsterEventType.RUN_CANCELED, None, None),
+        ]:
+            instance.event_log_storage.store_event(event(run_id, of_type, data, step_key=step_key))
+    directory = Path(instance.run_storage._base_dir)
+    found = json.loads(call("diff", directory, *ends, "--json").stdout)
+    assert found["steps"] == [change("cut", a="success", b="interrupted")]
 
 
 def test_what_steps_say_of_one_asset_is_compared_step_by_step(instance: DagsterInstance) -> None:

@@ -234,6 +234,16 @@ def test_a_window_has_runs_that_wait_and_none_that_ended_before(
     assert (queued["cat"], queued["dur"]) == ("queue wait", 90e6)
 
 
+def test_a_tick_that_goes_on_ends_where_the_window_does(
+    day: Mapping[str, str], instance: DagsterInstance, tmp_path: Path
+) -> None:
+    [state] = instance.all_instigator_state()
+    instance.create_tick(tick(state, 110.0, TickStatus.STARTED))
+    found = traced(tmp_path / "history", "--window", window(105, 120))
+    [ticked] = found.lane("sensors", "sensor a_sensor")
+    assert (ticked["name"], ticked["dur"]) == ("tick: started", 10e6)
+
+
 def test_ticks_that_caught_up_stand_one_after_the_other(
     day: Mapping[str, str], instance: DagsterInstance, tmp_path: Path
 ) -> None:

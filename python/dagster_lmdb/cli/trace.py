@@ -75,7 +75,7 @@ def trace(
             report("runs", done, len(wanted))
         if window is not None:
             for tick in ticks_within(source, *window):
-                made.add_tick(tick.tick_data)
+                made.add_tick(tick.tick_data, until)
             for backfill in backfills_within(source, *window):
                 made.add_backfill(backfill, until)
         for text in made.written():

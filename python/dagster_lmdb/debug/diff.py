@@ -7,7 +7,7 @@ partitions are each other's counterparts.
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,22 +118,35 @@ def diff(source: Source, a: RunHistory, b: RunHistory, report: Report | None = N
     steps_a, steps_b = (timeline.steps for timeline in timelines)
     run_a, run_b = a.run, b.run
     histories = durations(source, b.job_name, {a.run_id, b.run_id}, report)
-    metadata, versions = _subjects(a, b)
+    blind = _blind_to(a.run_id, b.run_id)
+    metadata, versions = _subjects(a, b, blind)
     return Diff(
         a=_side(a, timelines[0]),
         b=_side(b, timelines[1]),
-        config=nested_changes(run_a and run_a.run_config, run_b and run_b.run_config),
-        tags=changes(_tags(run_a), _tags(run_b)),
+        config=nested_changes(run_a and run_a.run_config, run_b and run_b.run_config, blind),
+        tags=changes(_tags(run_a), _tags(run_b), blind),
         code=nested_changes(_code(run_a), _code(run_b)),
         selection=changes(_selection(run_a), _selection(run_b)),
         steps=changes(_outcomes(steps_a), _outcomes(steps_b)),
         retries=changes(_retries(steps_a, steps_b), _retries(steps_b, steps_a)),
-        errors=_error_changes(a, timelines[0], b, timelines[1]),
+        errors=changes(_errors(a, timelines[0]), _errors(b, timelines[1]), blind),
         durations=list(_durations(steps_a, steps_b, histories)),
         metadata=metadata,
         data_versions=versions,
-        parting=_parting(a, b),
+        parting=_parting(a, b, blind),
     )
+
+
+def _blind_to(*run_ids: str) -> Callable[[Any], Any]:
+    """What is compared of a value: in a text the ids of the runs are all the same."""
+
+    def blind(value: Any) -> Any:
+        if isinstance(value, str):
+            for run_id in run_ids:
+                value = value.replace(run_id, "(run)")
+        return value
+
+    return blind
 
 
 def _timeline(history: RunHistory) -> Timeline:
@@ -207,18 +220,6 @@ def _retries(steps: Mapping[str, Step], others: Mapping[str, Step]) -> Mapping[s
     return {key: step.retries for key, step in steps.items() if key in others}
 
 
-def _error_changes(
-    a: RunHistory, timeline_a: Timeline, b: RunHistory, timeline_b: Timeline
-) -> Sequence[Change]:
-    """The errors that differ by more than the runs' ids, as they were."""
-    errors_a, errors_b = _errors(a, timeline_a), _errors(b, timeline_b)
-    found = changes(_without_id(errors_a, a.run_id), _without_id(errors_b, b.run_id))
-    return [
-        Change(each.path, errors_a.get(each.path, ABSENT), errors_b.get(each.path, ABSENT))
-        for each in found
-    ]
-
-
 def _errors(history: RunHistory, timeline: Timeline) -> Mapping[str, str]:
     """What failed each step, and the run itself where no step's failure did."""
     found = {
@@ -234,10 +235,6 @@ def _errors(history: RunHistory, timeline: Timeline) -> Mapping[str, str]:
             if message:
                 found["(run)"] = message
     return found
-
-
-def _without_id(texts: Mapping[str, str], run_id: str) -> Mapping[str, str]:
-    return {key: text.replace(run_id, "(run)") for key, text in texts.items()}
 
 
 def _durations(
@@ -318,14 +315,16 @@ class _Said:
         }
 
     def compared(self, versions: Mapping[str, str]) -> Mapping[str, str]:
-        """Versions, in which what follows from the run's id is no difference."""
+        """Versions, of which those that follow from the run's id are all the same."""
         return {
-            key: "(run)" if version == self.run_id or version in self.made_up else version
+            key: self.run_id if version in self.made_up else version
             for key, version in versions.items()
         }
 
 
-def _subjects(a: RunHistory, b: RunHistory) -> tuple[Sequence[Change], Sequence[Change]]:
+def _subjects(
+    a: RunHistory, b: RunHistory, blind: Callable[[Any], Any]
+) -> tuple[Sequence[Change], Sequence[Change]]:
     """What changed in metadata, and in data versions."""
     said_a, said_b = _Said(a), _Said(b)
     alone = said_a.alone & said_b.alone
@@ -338,16 +337,14 @@ def _subjects(a: RunHistory, b: RunHistory) -> tuple[Sequence[Change], Sequence[
         # Where a partition is no part of the name, it is compared like a value.
         subjects = {facts.subject for facts in (facts_a, facts_b) if facts is not None}
         values_a, values_b = (_values(facts, subjects <= alone) for facts in (facts_a, facts_b))
-        for change in changes(
-            _keyed(values_a, a.run_id, facts_a), _keyed(values_b, b.run_id, facts_b)
-        ):
+        for change in changes(_keyed(values_a, facts_a), _keyed(values_b, facts_b), blind):
             sides = [values_a.get(change.path, change.a), values_b.get(change.path, change.b)]
             if same(*sides):
                 # A path and a text, say: what they are is what differs.
                 sides = [json.loads(side) for side in (change.a, change.b)]
             metadata.append(Change(f"{name} {change.path}", *sides))
         versions_a, versions_b = _versions(facts_a), _versions(facts_b)
-        for change in changes(said_a.compared(versions_a), said_b.compared(versions_b)):
+        for change in changes(said_a.compared(versions_a), said_b.compared(versions_b), blind):
             key = change.path
             sides = [versions_a.get(key, ABSENT), versions_b.get(key, ABSENT)]
             versions.append(Change(f"{name} {key}", *sides))
@@ -371,13 +368,11 @@ def _shown(value: MetadataValue[Any]) -> Any:
     return _without_classes(json.loads(packed(value)))
 
 
-def _keyed(values: Mapping[str, Any], run_id: str, facts: Facts | None) -> Mapping[str, str]:
-    """What is compared of metadata: its serialized form, in which a run's id is no difference."""
+def _keyed(values: Mapping[str, Any], facts: Facts | None) -> Mapping[str, str]:
+    """What is compared of metadata: its serialized form."""
     metadata = facts.metadata if facts else {}
     return {
-        label: (packed(metadata[label]) if label in metadata else str(value)).replace(
-            run_id, "(run)"
-        )
+        label: packed(metadata[label]) if label in metadata else str(value)
         for label, value in values.items()
     }
 
@@ -391,9 +386,9 @@ def _versions(facts: Facts | None) -> Mapping[str, str]:
     }
 
 
-def _parting(a: RunHistory, b: RunHistory) -> Parting | None:
+def _parting(a: RunHistory, b: RunHistory, blind: Callable[[str], str]) -> Parting | None:
     """The earliest of the lanes' first differences, by the time since the run's first moment."""
-    lanes_a, lanes_b = lanes(a), lanes(b)
+    lanes_a, lanes_b = lanes(a, blind), lanes(b, blind)
     found: list[tuple[float, Parting]] = []
     for key in {**lanes_a, **lanes_b}:
         lane_a, lane_b = lanes_a.get(key, ()), lanes_b.get(key, ())

@@ -1,7 +1,7 @@
 """Nested values as paths and leaves, and what changed between two of them."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -52,12 +52,23 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
-    """The keys of which two mappings have different values, in the order of their keys."""
+def changes(
+    a: Mapping[str, Any], b: Mapping[str, Any], seen: Callable[[Any], Any] | None = None
+) -> list[Change]:
+    """The keys of which two mappings have different values, in the order of their keys.
+
+    Args:
+        a (Mapping[str, Any]): One of them.
+        b (Mapping[str, Any]): The other.
+        seen (Optional[Callable[[Any], Any]]): What is compared of a value; the value by default.
+    """
     found = (Change(key, a.get(key, ABSENT), b.get(key, ABSENT)) for key in {**a, **b})
-    return sorted(
-        (change for change in found if not same(change.a, change.b)), key=lambda each: each.path
-    )
+
+    def differ(change: Change) -> bool:
+        sides = (change.a, change.b)
+        return not same(*(sides if seen is None else map(seen, sides)))
+
+    return sorted(filter(differ, found), key=lambda each: each.path)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -65,7 +76,7 @@ def same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and (a == b or (a != a and b != b))
 
 
-def nested_changes(a: Any, b: Any) -> list[Change]:
-    """The leaves in which two nested values differ."""
+def nested_changes(a: Any, b: Any, seen: Callable[[Any], Any] | None = None) -> list[Change]:
+    """The leaves in which two nested values differ; ``seen`` gives what is compared of a leaf."""
     flat_a, flat_b = (dict(leaves(value)) if value else {} for value in (a, b))
-    return changes(flat_a, flat_b)
+    return changes(flat_a, flat_b, seen)

@@ -167,6 +167,8 @@ class Timeline:
             _close_last(self.phases, time, self.outcome, error_of(entry))
             for step in self.steps.values():
                 _close_last(step.spans, time, Outcome.INTERRUPTED)
+                if step.outcome is Outcome.RUNNING:
+                    step.outcome = Outcome.INTERRUPTED
         elif (
             isinstance(event.event_specific_data, EngineEventData)
             and self.phases

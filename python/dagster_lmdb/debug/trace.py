@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from dagster import EventLogEntry
 from dagster._core.events import DagsterEventType
 from dagster._core.execution.backfill import PartitionBackfill
-from dagster._core.scheduler.instigation import TickData
+from dagster._core.scheduler.instigation import TickData, TickStatus
 
 from dagster_lmdb._texts import json_text
 from dagster_lmdb.debug.lines import own_error
@@ -114,8 +114,10 @@ class Trace:
         for step_key, entry, sequence in instants:
             self._instant(lane_of(step_key), entry, sequence)
 
-    def add_tick(self, tick: TickData) -> None:
-        """Adds the evaluation of a sensor or schedule, whose ticks come in their order.
+    def add_tick(self, tick: TickData, until: float) -> None:
+        """Adds the evaluation of a sensor or schedule, to its end, or ``until`` where it goes on.
+
+        The ticks of one come in their order.
 
         A schedule's tick has the time at which it was due: one that catches up begins before the
         one before it has ended, and is shown from then on.
@@ -130,7 +132,10 @@ class Trace:
             "error": tick.error.to_string() if tick.error else None,
         }
         begin = max(tick.timestamp, self._ticked.get(lane, tick.timestamp))
-        self._ticked[lane] = end = max(tick.end_timestamp or begin, begin)
+        ended = tick.end_timestamp
+        if ended is None:
+            ended = until if tick.status is TickStatus.STARTED else begin
+        self._ticked[lane] = end = max(ended, begin)
         name = f"tick: {tick.status.value.lower()}"
         self._slice(Lane(0, lane), name, "tick", begin, end, facts)
 

@@ -8,7 +8,7 @@ about processes and resources, have no traits.
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from dagster import EventLogEntry, MetadataValue
@@ -172,17 +172,20 @@ def cause_of(error: SerializableErrorInfo | None) -> str | None:
     return None if error is None else error.message.strip()
 
 
-def lanes(history: RunHistory) -> Mapping[str | None, Sequence[Trait]]:
-    """The traits of each lane of a run, in the order of the log."""
+def lanes(history: RunHistory, blind: Callable[[str], str]) -> Mapping[str | None, Sequence[Trait]]:
+    """The traits of each lane of a run, in the order of the log.
+
+    Args:
+        history (RunHistory): The run.
+        blind (Callable[[str], str]): Takes out of a text what is no difference.
+    """
     found: dict[str | None, list[Trait]] = defaultdict(list)
     for moment in moments(history):
         event = moment.entry.dagster_event
         if event is None:
             continue
         if event.event_type_value in (_STEP_TYPES if event.step_key else _RUN_TYPES):
-            content = _content(moment.entry, event.event_type_value).replace(
-                history.run_id, "(run)"
-            )
+            content = blind(_content(moment.entry, event.event_type_value))
             found[event.step_key].append(Trait(moment, content))
     return found
 
