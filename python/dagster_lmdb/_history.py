@@ -106,10 +106,11 @@ def asset_texts(asset: AssetKey | str | Sequence[AssetKey | str]) -> list[str]:
 
 
 def type_names(types: DagsterEventType | str | Sequence[DagsterEventType | str]) -> list[str]:
-    """Types of events by name."""
+    """Types of events as they are stored: ``RUN_SUCCESS`` is ``PIPELINE_SUCCESS`` there."""
     if isinstance(types, (DagsterEventType, str)):
         types = [types]
-    return [each.value if isinstance(each, DagsterEventType) else each for each in types]
+    found = [DagsterEventType.__members__.get(each, each) for each in types]
+    return [each.value if isinstance(each, DagsterEventType) else each for each in found]
 
 
 def sequence_of(number: int) -> int:

@@ -163,6 +163,11 @@ def test_rows_are_filtered_by_run_asset_and_type(
     assert_same(
         found, [row for row in of_run if row["event_type"] in ("STEP_START", "STEP_SUCCESS")]
     )
+    # Dagster's name for it, and the one that is stored.
+    starts = [row for row in expected if row["event_type"] == "PIPELINE_START"]
+    for name in ("RUN_START", "PIPELINE_START", DagsterEventType.RUN_START):
+        assert_same(rows(dagster_lmdb.history(store, event_type=name)), starts)
+    assert starts
     checks = rows(dagster_lmdb.history(store, "asset_checks", run=run_id, asset=dg.AssetKey(key)))
     assert_same(
         checks,
