@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,15 @@ def test_a_run_names_its_tick_by_the_id_that_it_has_here(
     assert instance.schedule_storage.get_tick(int(here)).tick_data == TICK
     [found] = instance.get_run_ids(RunsFilter(tags={"dagster/tick": here}))
     assert found == origin.runs["letters"]
+
+
+def test_a_run_names_no_tick_that_did_not_come_along(
+    origin: Store, capsule: Path, instance: DagsterInstance, target: Path
+) -> None:
+    contents = read_capsule(capsule)
+    assert contents.ticks
+    absorbing.absorb(replace(contents, ticks={}), target)
+    assert "dagster/tick" not in instance.get_run_by_id(origin.runs["letters"]).tags
 
 
 def test_a_re_execution_brings_its_parent(origin: Store, tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def _plan(source: Source, wanted: CapsuleRun) -> _Plan:
     stored = list(run_events(source, run_id))
     here = [entry for _, entry in stored]
     if records:
-        if _comparable(records[0].dagster_run) != _comparable(wanted.run):
+        if _without_tick(records[0].dagster_run) != _without_tick(wanted.run):
             raise ConflictingRunError(
                 f"run {run_id} is here already, and is not the capsule's:"
                 f" {_why(records[0].dagster_run, wanted.run)}; nothing was added. Absorb into"
@@ -195,7 +195,7 @@ def _same_texts(source: Source, stored: Sequence[Event], texts: Sequence[str] | 
     )
 
 
-def _comparable(run: DagsterRun) -> DagsterRun:
+def _without_tick(run: DagsterRun) -> DagsterRun:
     """A run without the id of its tick, which is another one in each store."""
     return run.with_tags({key: tag for key, tag in run.tags.items() if key != TICK_ID_TAG})
 
@@ -207,7 +207,7 @@ def _why(here: DagsterRun, wanted: DagsterRun) -> str:
         ("run_config", "its run config differs"),
         ("tags", "its tags differ"),
     ):
-        if getattr(_comparable(here), name) != getattr(_comparable(wanted), name):
+        if getattr(_without_tick(here), name) != getattr(_without_tick(wanted), name):
             return differs
     return "its origin or its snapshots differ"
 
@@ -249,13 +249,18 @@ def _store_events(source: Source, plans: Sequence[_Plan], report: Report | None)
 
 
 def _put_runs(source: Source, plans: Sequence[_Plan], ticks: Mapping[int, int]) -> None:
-    """Adds the runs, as they ended, in one commit; their tags name ticks as this store does."""
+    """Adds the runs, as they ended, in one commit; their tags name ticks as this store does.
+
+    A tick that did not come along is not named: its number may be another tick's here.
+    """
     documents = []
     for plan in plans:
         wanted, run = plan.run, plan.run.run
         tick_id = run.tags.get(TICK_ID_TAG, "")
         if tick_id.isdigit() and int(tick_id) in ticks:
             run = run.with_tags({**run.tags, TICK_ID_TAG: str(ticks[int(tick_id)])})
+        else:
+            run = _without_tick(run)
         terms: list[Term] = run_terms(run, created=wanted.created, updated=wanted.updated)
         for name, time in ((STARTED, wanted.started), (ENDED, wanted.ended)):
             if time is not None:
