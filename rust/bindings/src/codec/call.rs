@@ -56,8 +56,8 @@ pub(super) fn call_with_names<'py>(
 
 /// `tuple.__new__(class, items)`, without the tuple and the call in between.
 ///
-/// With `untracked`, Python's collector of cycles does not look at the object where nothing in it can ever
-/// refer to it, as is the collector's own way with plain tuples.
+/// With `untracked`, Python's collector of cycles does not look at the object where none of its items can
+/// come to refer to it, as is the collector's own way with plain tuples. An attribute set later may.
 pub(super) fn new_tuple<'py>(
     class: &Bound<'py, PyType>,
     items: Vec<Bound<'py, PyAny>>,
