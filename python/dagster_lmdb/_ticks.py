@@ -25,6 +25,7 @@ from dagster_lmdb._rows import Term
 from dagster_lmdb._schedule_base import ReadsSchedules
 
 _OWNER, _STATUS, _ORIGIN = "owner", "status of owner", "type and origin"
+_SELECTOR = "selector"
 
 
 class KeepsTicks(ReadsSchedules):
@@ -146,6 +147,18 @@ class KeepsTicks(ReadsSchedules):
             values=values,
         )
 
+    def instigators_with_ticks(self) -> Sequence[tuple[str, str]]:
+        """Get the instigators that have ticks, whether or not they have a state.
+
+        Returns:
+            Sequence[Tuple[str, str]]: The origin id and the selector id of each, as ``get_ticks``
+            takes them, of which one is empty.
+        """
+        owners = (owner.partition(":") for owner in self._log.term_values("tick", _OWNER))
+        return [
+            ("", owner_id) if kind == _SELECTOR else (owner_id, "") for kind, _, owner_id in owners
+        ]
+
     def create_tick(self, tick_data: TickData) -> InstigatorTick:
         check.inst_param(tick_data, "tick_data", TickData)
         [tick_id] = self._log.put_documents(
@@ -198,7 +211,7 @@ class KeepsTicks(ReadsSchedules):
 
 
 def _selector(selector_id: str) -> str:
-    return f"selector:{selector_id}"
+    return f"{_SELECTOR}:{selector_id}"
 
 
 def _origin(origin_id: str) -> str:

@@ -1,7 +1,7 @@
 """A trace says what Perfetto needs, and what it says is what the log tells."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +256,79 @@ def test_ticks_that_caught_up_stand_one_after_the_other(
     assert [found.origin + end_of(each) / 1e6 for each in ticks] == [500.0, 501.0, 502.5]
     assert [each["dur"] for each in ticks] == [300e6, 1e6, 1.5e6]
     assert [each["args"]["due"] for each in ticks] == [200.0, 300.0, 400.0]
+
+
+def names(slices: Sequence[Event]) -> list[str]:
+    return [each["name"] for each in slices]
+
+
+def times(found: Parsed, slices: Sequence[Event]) -> list[tuple[float, float]]:
+    return [tuple(found.origin + at / 1e6 for at in (each["ts"], end_of(each))) for each in slices]
+
+
+def test_a_window_has_the_ticks_that_went_on_in_it_from_their_beginning(
+    day: Mapping[str, str], instance: DagsterInstance, tmp_path: Path
+) -> None:
+    [state] = instance.all_instigator_state()
+    for place in range(40):  # short ones, long before
+        at = 60.0 + place / 10
+        instance.create_tick(tick(state, at, TickStatus.SKIPPED, end_timestamp=at + 0.05))
+    found = traced(tmp_path / "history", "--window", window(101, 120))
+    ticks = found.lane("sensors", "sensor a_sensor")
+    assert (names(ticks), times(found, ticks)) == (["tick: success"], [(100.0, 102.5)])
+    found = traced(tmp_path / "history", "--window", window(102.5, 120))
+    assert "sensor a_sensor" not in found.lanes.values()
+
+
+def test_a_window_has_ticks_that_caught_up_in_it_though_they_were_due_before(
+    day: Mapping[str, str], instance: DagsterInstance, tmp_path: Path
+) -> None:
+    [state] = instance.all_instigator_state()
+    for place in range(40):
+        due, ended = 200.0 + place, 500.0 + place
+        instance.create_tick(tick(state, due, TickStatus.SUCCESS, end_timestamp=ended, run_ids=[]))
+    found = traced(tmp_path / "history", "--window", window(503, 506))
+    ticks = found.lane("sensors", "sensor a_sensor")
+    assert times(found, ticks) == [(503.0, 504.0), (504.0, 505.0), (505.0, 506.0)]
+    assert [each["args"]["due"] for each in ticks] == [204.0, 205.0, 206.0]
+
+
+def test_a_tick_that_never_ended_goes_on_to_the_next_one(
+    day: Mapping[str, str], instance: DagsterInstance, tmp_path: Path
+) -> None:
+    """As where the daemon was killed."""
+    [state] = instance.all_instigator_state()
+    instance.create_tick(tick(state, 104.0, TickStatus.STARTED))
+    instance.create_tick(tick(state, 110.0, TickStatus.SKIPPED, end_timestamp=111.0))
+    found = traced(tmp_path / "history", "--window", window(105, 120))
+    ticks = found.lane("sensors", "sensor a_sensor")
+    assert names(ticks) == ["tick: started", "tick: skipped"]
+    assert times(found, ticks) == [(104.0, 110.0), (110.0, 111.0)]
+    found = traced(tmp_path / "history", "--window", window(112, 120))
+    assert "sensor a_sensor" not in found.lanes.values()
+
+
+def test_a_window_has_the_ticks_of_instigators_without_a_state(
+    day: Mapping[str, str], instance: DagsterInstance, tmp_path: Path
+) -> None:
+    [state] = instance.all_instigator_state()
+    instance.delete_instigator_state(state.instigator_origin_id, state.selector_id)
+    # Dagster's automation has no state; older ticks have no selector.
+    for fields in (
+        {"instigator_name": "asset_daemon", "instigator_type": InstigatorType.AUTO_MATERIALIZE},
+        {"selector_id": None},
+    ):
+        made = tick(state, 101.0, TickStatus.SKIPPED, end_timestamp=103.0)
+        other = {"selector_id": "another", "instigator_origin_id": "another", **fields}
+        instance.create_tick(made._replace(**other))
+    found = traced(tmp_path / "history", "--window", window(99, 120))
+    of_ticks = [name for name in found.lanes.values() if not name.startswith(("run", "backfill"))]
+    assert sorted(of_ticks) == [
+        "auto_materialize asset_daemon",
+        "sensor a_sensor",
+        "sensor a_sensor (2)",
+    ]
+    assert len(found.lane("sensors", "sensor a_sensor (2)")) == 1
 
 
 def first(phase: str, name: str | None = None) -> Callable[[list[Event]], Event]:

@@ -74,8 +74,8 @@ def trace(
             made.add_run(read_run(source, run_id), until)
             report("runs", done, len(wanted))
         if window is not None:
-            for tick in ticks_within(source, *window):
-                made.add_tick(tick.tick_data, until)
+            for evaluations in ticks_within(source, window.begin, until):
+                made.add_ticks(evaluations)
             for backfill in backfills_within(source, *window):
                 made.add_backfill(backfill, until)
         for text in made.written():

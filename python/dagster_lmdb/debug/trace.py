@@ -11,6 +11,7 @@ Unix seconds.
 Source: "Trace Event Format", Google, https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,12 +19,12 @@ from typing import Any, NamedTuple
 from dagster import EventLogEntry
 from dagster._core.events import DagsterEventType
 from dagster._core.execution.backfill import PartitionBackfill
-from dagster._core.scheduler.instigation import TickData, TickStatus
 
 from dagster_lmdb._texts import json_text
 from dagster_lmdb.debug.lines import own_error
 from dagster_lmdb.debug.runs import RunHistory, asset_of, shown_type
 from dagster_lmdb.debug.timeline import Kind, Outcome, Span, Timeline
+from dagster_lmdb.debug.window import Evaluation
 
 TraceEvent = dict[str, Any]
 
@@ -74,9 +75,8 @@ class Trace:
     _events: list[TraceEvent] = field(default_factory=list)
     #: How many runs it has.
     runs: int = 0
-    _lanes: dict[str, int] = field(default_factory=dict)
-    #: By lane: when its last tick ended.
-    _ticked: dict[int, float] = field(default_factory=dict)
+    #: How many lanes of sensors, schedules and backfills have a name.
+    _named: Counter[str] = field(default_factory=Counter)
 
     def add_run(self, history: RunHistory, until: float | None = None) -> None:
         """Adds a run; what goes on in it ends with its last event, or ``until``.
@@ -114,30 +114,22 @@ class Trace:
         for step_key, entry, sequence in instants:
             self._instant(lane_of(step_key), entry, sequence)
 
-    def add_tick(self, tick: TickData, until: float) -> None:
-        """Adds the evaluation of a sensor or schedule, to its end, or ``until`` where it goes on.
-
-        The ticks of one come in their order.
-
-        A schedule's tick has the time at which it was due: one that catches up begins before the
-        one before it has ended, and is shown from then on.
-        """
-        lane = self._lane(f"{tick.instigator_type.value.lower()} {tick.instigator_name}")
-        facts = {
-            "status": tick.status.value,
-            "due": tick.timestamp,
-            "runs": list(tick.run_ids),
-            "skip_reason": tick.skip_reason,
-            "cursor": tick.cursor,
-            "error": tick.error.to_string() if tick.error else None,
-        }
-        begin = max(tick.timestamp, self._ticked.get(lane, tick.timestamp))
-        ended = tick.end_timestamp
-        if ended is None:
-            ended = until if tick.status is TickStatus.STARTED else begin
-        self._ticked[lane] = end = max(ended, begin)
-        name = f"tick: {tick.status.value.lower()}"
-        self._slice(Lane(0, lane), name, "tick", begin, end, facts)
+    def add_ticks(self, evaluations: Sequence[Evaluation]) -> None:
+        """Adds the evaluations of a sensor or schedule, on a lane of their own, in their order."""
+        lane = None
+        for tick, begin, end in evaluations:
+            if lane is None:
+                name = f"{tick.instigator_type.value.lower()} {tick.instigator_name}"
+                lane = Lane(0, self._lane(name))
+            facts = {
+                "status": tick.status.value,
+                "due": tick.timestamp,
+                "runs": list(tick.run_ids),
+                "skip_reason": tick.skip_reason,
+                "cursor": tick.cursor,
+                "error": tick.error.to_string() if tick.error else None,
+            }
+            self._slice(lane, f"tick: {tick.status.value.lower()}", "tick", begin, end, facts)
 
     def add_backfill(self, backfill: PartitionBackfill, until: float) -> None:
         """Adds a backfill, to its end, or ``until`` where it goes on."""
@@ -218,13 +210,13 @@ class Trace:
         )
 
     def _lane(self, name: str) -> int:
-        """The lane of a sensor, schedule or backfill."""
-        if not self._lanes:
+        """A new lane of a sensor, schedule or backfill; of those of one name each has its own."""
+        if not self._named:
             self._name("process", 0, 0, "sensors, schedules, backfills", sort=0)
-        if name not in self._lanes:
-            self._lanes[name] = lane = len(self._lanes) + 1
-            self._name("thread", 0, lane, name, sort=lane)
-        return self._lanes[name]
+        self._named[name] += 1
+        lane, number = self._named.total(), self._named[name]
+        self._name("thread", 0, lane, name if number == 1 else f"{name} ({number})", sort=lane)
+        return lane
 
     def _name(self, what: str, process: int, lane: int, name: str, sort: int) -> None:
         for field_name, fact in (
