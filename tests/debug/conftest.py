@@ -1,14 +1,17 @@
-"""Stores of real runs for all tests that only read them, and capsules of such runs."""
+"""Stores of real runs for tests that only read them, capsules of such runs, and runs to compare."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pytest
 from dagster import DagsterInstance
 from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.test_utils import instance_for_test
 
 from debug.capsules import TICK, again, backfill, extracted
+from debug.diffs import Measured
 from debug.history import Store, execute
 from python.entries import whole_block
 
@@ -61,3 +64,38 @@ def capsule(origin: Store, tmp_path: Path) -> Path:
 def target(instance: DagsterInstance, tmp_path: Path) -> Path:
     """The directory of the test's own store, which is not made before it is used."""
     return tmp_path / "history"
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
+    home, told = tmp_path_factory.mktemp("diff"), tmp_path_factory.mktemp("told")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        instance_for_test(whole_block(home), temp_dir=str(home)) as instance,
+    ):
+        patch.setenv("DEBUG_TOLD", str(told))
+        yield Measured(home, told, instance)
+
+
+@pytest.fixture
+def told(instance: DagsterInstance) -> Callable[..., str]:
+    """Runs an op in a job of its own, and returns the run's id."""
+
+    def execute_op(*says: Any, hooks: Any = frozenset(), **options: Any) -> str:
+        @dg.op(out=dg.Out(is_required=False), **options)
+        def speaks(context: dg.OpExecutionContext) -> Iterator[Any]:
+            for each in says:
+                if isinstance(each, BaseException):
+                    raise each
+                if isinstance(each, dg.Output):
+                    yield each
+                else:
+                    context.log_event(each)
+
+        @dg.job(hooks=hooks)
+        def saying() -> None:
+            speaks()
+
+        return saying.execute_in_process(instance=instance, raise_on_error=False).run_id
+
+    return execute_op
