@@ -168,3 +168,30 @@ def test_noise_has_a_floor() -> None:
     assert noise(0.01, 0.02, [0.01] * 4).runs == 0
     # One slow run in ten does not make a step noisy.
     assert noise(1.0, 1.0, [1.0] * 9 + [100.0]).seconds == FLOOR_WITH
+
+
+@pytest.mark.parametrize(
+    ("longer", "history", "by", "says"),
+    [
+        (20.0, [10.0, 11.0, 12.0, 13.0, 14.0], "deviations", "3 deviations over 5 runs"),
+        (0.2, [0.1] * 5, "floor", "the floor of 50 ms, above 3 deviations over 5 runs"),
+        (20.0, [], "share", "25% of the longer one, without a history"),
+        (0.5, [], "floor", "the floor of 250 ms, above 25% of the longer one, without a history"),
+    ],
+)
+def test_what_decided_what_is_noise_is_told(
+    instance: DagsterInstance,
+    timed: Timed,
+    longer: float,
+    history: Sequence[float],
+    by: str,
+    says: str,
+) -> None:
+    for seconds in history:
+        timed(seconds)
+    a, b = timed(0.1), timed(longer)
+    [found] = compared(instance, a, b)
+    assert found["noise_by"] == by
+    table = call("diff", Path(instance.run_storage._base_dir), a, b).stdout
+    row = " ".join(line.split("│")[-2].strip() for line in table.splitlines() if "│" in line)
+    assert says in " ".join(row.split())

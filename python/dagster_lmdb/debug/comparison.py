@@ -45,6 +45,7 @@ def as_object(found: Diff) -> dict[str, Any]:
                 "a": each.a,
                 "b": each.b,
                 "noise": each.noise.seconds,
+                "noise_by": each.noise.by,
                 "history": {"runs": each.noise.runs, "median": each.noise.median},
             }
             for each in found.durations

@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import median
+from typing import Literal
 
 from dagster._core.execution.stats import StepEventStatus
 from dagster._core.storage.dagster_run import DagsterRunStatus, RunsFilter
@@ -37,6 +38,7 @@ class Noise:
     """How far apart two durations of a step may be, in seconds, and what says so."""
 
     seconds: float
+    by: Literal["deviations", "share", "floor"]
     #: Durations in the history; 0 where it is too short.
     runs: int
     #: The history's median, in seconds.
@@ -45,19 +47,27 @@ class Noise:
     @property
     def basis(self) -> str:
         if self.runs:
-            return f"{DEVIATIONS:g} deviations over {self.runs} runs"
-        return f"{SHARE:.0%} of the longer one, without a history"
+            rule = f"{DEVIATIONS:g} deviations over {self.runs} runs"
+        else:
+            rule = f"{SHARE:.0%} of the longer one, without a history"
+        if self.by == "floor":
+            return f"the floor of {self.seconds * 1000:g} ms, above {rule}"
+        return rule
 
 
 def noise(a: float, b: float, history: Sequence[float]) -> Noise:
     """The noise of a step's durations, of which two are to be compared."""
     if len(history) < FEWEST:
-        return Noise(max(SHARE * max(a, b), FLOOR_WITHOUT), 0, None)
+        share = SHARE * max(a, b)
+        if share < FLOOR_WITHOUT:
+            return Noise(FLOOR_WITHOUT, "floor", 0, None)
+        return Noise(share, "share", 0, None)
     middle = median(history)
     deviation = _NORMAL * median(abs(each - middle) for each in history)
-    return Noise(
-        max(DEVIATIONS * sqrt(2) * deviation, FLOOR_WITH), runs=len(history), median=middle
-    )
+    apart = DEVIATIONS * sqrt(2) * deviation
+    if apart < FLOOR_WITH:
+        return Noise(FLOOR_WITH, "floor", len(history), middle)
+    return Noise(apart, "deviations", len(history), middle)
 
 
 def durations(
