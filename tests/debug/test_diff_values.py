@@ -293,3 +293,103 @@ def test_values_of_other_kinds_that_look_alike_are_told_apart(
     [found] = diff_of(instance, *runs)["metadata"]
     assert found["a"] == {"__class__": "TextMetadataEntryData", "text": "/srv"}
     assert found["b"] == {"__class__": "PathMetadataEntryData", "path": "/srv"}
+
+
+def test_keys_that_read_alike_are_two_assets(
+    instance: DagsterInstance, told: Callable[..., str]
+) -> None:
+    def says(nested: int, flat: int) -> str:
+        keys = {("a", "b"): nested, ("a/b",): flat}
+        return told(
+            *(
+                dg.AssetMaterialization(dg.AssetKey(key), metadata={"rows": rows})
+                for key, rows in keys.items()
+            ),
+            *(
+                dg.AssetCheckEvaluation(dg.AssetKey(key), "c", True, {"rows": rows})
+                for key, rows in keys.items()
+            ),
+        )
+
+    assert diff_of(instance, says(1, 2), says(1, 2))["alike"] is True
+    one, two = says(1, 2), says(1, 3)
+    assert diff_of(instance, one, two)["metadata"] == [
+        change(r"asset a\/b rows", a=2, b=3),
+        change(r"check a\/b:c rows", a=2, b=3),
+    ]
+    shown = call("diff", Path(instance.run_storage._base_dir), one, two).stdout
+    assert r"asset a\/b rows" in shown
+    alone = [told(dg.AssetMaterialization(dg.AssetKey(key))) for key in (("a", "b"), ("a/b",))]
+    assert diff_of(instance, *alone)["parting"]["step"] == "speaks"
+
+
+def test_a_selection_tells_keys_that_read_alike_apart(instance: DagsterInstance) -> None:
+    runs = [
+        instance.add_run(run(asset_selection=frozenset([dg.AssetKey(key)]))).run_id
+        for key in (["a", "b"], ["a/b"])
+    ]
+    assert diff_of(instance, *runs)["selection"] == [change("assets", a=["a/b"], b=[r"a\/b"])]
+
+
+@pytest.mark.parametrize(
+    ("make", "subject", "event_type"),
+    [
+        (dg.AssetMaterialization, "asset", "ASSET_MATERIALIZATION"),
+        (dg.AssetObservation, "observation", "ASSET_OBSERVATION"),
+    ],
+)
+def test_tags_of_assets_are_compared_by_asset_and_partition(
+    instance: DagsterInstance,
+    told: Callable[..., str],
+    make: Callable[..., Any],
+    subject: str,
+    event_type: str,
+) -> None:
+    one, two = (
+        told(
+            make("a", partition="p", tags={"team": team}),
+            make("a", partition="q", tags={"team": "same", **more}),
+        )
+        for team, more in (("blue", {}), ("red", {"new": "n"}))
+    )
+    found = diff_of(instance, one, two)
+    assert changed(found) == {"metadata"}
+    assert found["metadata"] == [
+        change(f"{subject} a [p] (tag) team", a="blue", b="red"),
+        change(f"{subject} a [q] (tag) new", b="n"),
+    ]
+    assert found["parting"]["b"]["event_type"] == event_type
+
+
+def test_tags_that_dagster_gives_an_asset_are_no_change(instance: DagsterInstance) -> None:
+    """Among them are ids of events and of backfills, and the id of the run itself."""
+    parts = dg.MultiPartitionsDefinition(
+        {"x": dg.StaticPartitionsDefinition(["1"]), "y": dg.StaticPartitionsDefinition(["2"])}
+    )
+
+    @dg.asset
+    def above() -> int:
+        return 1
+
+    @dg.asset(partitions_def=parts, deps=[above])
+    def beneath(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(tags={"by": context.run.run_id, "team": "blue"})
+
+    runs = [
+        dg.materialize(
+            [above, beneath],
+            instance=instance,
+            partition_key=dg.MultiPartitionKey({"x": "1", "y": "2"}),
+            tags={"dagster/backfill": backfill},
+        ).run_id
+        for backfill in ("one", "two")
+    ]
+    given = [
+        event.dagster_event.event_specific_data.materialization.tags
+        for event in instance.all_logs(runs[1], of_type=DagsterEventType.ASSET_MATERIALIZATION)
+        if event.dagster_event
+    ]
+    assert any(key.startswith("dagster/input_event_pointer") for tags in given for key in tags)
+    found = diff_of(instance, *runs)
+    assert changed(found) == {"tags"}
+    assert found["parting"] is None

@@ -29,7 +29,7 @@ from dagster_lmdb.debug.lines import own_error
 from dagster_lmdb.debug.noise import Noise, durations, noise
 from dagster_lmdb.debug.runs import RunHistory, Source
 from dagster_lmdb.debug.timeline import Outcome, Step, Timeline
-from dagster_lmdb.debug.traits import Facts, Trait, cause_of, facts_of, lanes, packed
+from dagster_lmdb.debug.traits import Facts, Trait, cause_of, facts_of, lanes, own_tags, packed
 
 _VERSION_TAGS = (DATA_VERSION_TAG, CODE_VERSION_TAG)
 
@@ -198,9 +198,11 @@ def _without_classes(packed: Any) -> Any:
 def _selection(run: DagsterRun | None) -> Mapping[str, Any]:
     if run is None:
         return {}
-    assets = run.asset_selection and sorted(key.to_user_string() for key in run.asset_selection)
+    assets = run.asset_selection and sorted(
+        key.to_escaped_user_string() for key in run.asset_selection
+    )
     checks = run.asset_check_selection and sorted(
-        key.to_user_string() for key in run.asset_check_selection
+        f"{key.asset_key.to_escaped_user_string()}:{key.name}" for key in run.asset_check_selection
     )
     chosen = {
         "job": run.job_name,
@@ -352,10 +354,11 @@ def _subjects(
 
 
 def _values(facts: Facts | None, with_partition: bool) -> dict[str, Any]:
-    """Metadata values as people know them."""
+    """Metadata values as people know them, and tags."""
     if facts is None:
         return {}
     shown = {label: _shown(value) for label, value in facts.metadata.items()}
+    shown |= {f"(tag) {key}": tag for key, tag in own_tags(facts.tags).items()}
     if with_partition and facts.partition is not None:
         shown["(partition)"] = facts.partition
     return shown

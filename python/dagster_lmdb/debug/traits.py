@@ -30,6 +30,7 @@ from dagster._core.events import (
 from dagster._core.execution.plan.inputs import StepInputData
 from dagster._core.execution.plan.objects import StepFailureData, TypeCheckData
 from dagster._core.execution.plan.outputs import StepOutputData
+from dagster._core.storage.tags import HIDDEN_TAG_PREFIX, SYSTEM_TAG_PREFIX
 from dagster._serdes import serialize_value
 from dagster_shared.error import SerializableErrorInfo
 from dagster_shared.serdes.serdes import PackableValue
@@ -78,7 +79,8 @@ class Facts(NamedTuple):
     What is no metadata of the user's stands among it in parentheses, as ``(passed)``.
     """
 
-    #: ``asset totals``, ``output source.result``, ``check totals:no_alarm``, ...
+    #: ``asset totals``, ``output source.result``, ``check totals:no_alarm``, ...; an asset's key
+    #: with slashes within its parts escaped, since Dagster shows ["a", "b"] and ["a/b"] alike.
     subject: str
     partition: str | None
     metadata: Mapping[str, MetadataValue[Any]]
@@ -98,22 +100,22 @@ def facts_of(entry: EventLogEntry) -> Facts | None:
     data = event.event_specific_data if event else None
     if isinstance(data, StepMaterializationData):
         made = data.materialization
-        subject = f"asset {made.asset_key.to_user_string()}"
+        subject = f"asset {made.asset_key.to_escaped_user_string()}"
         metadata = _described(made.metadata, made.description)
         return Facts(subject, made.partition, metadata, made.tags or {})
     if isinstance(data, AssetObservationData):
         seen = data.asset_observation
-        subject = f"observation {seen.asset_key.to_user_string()}"
+        subject = f"observation {seen.asset_key.to_escaped_user_string()}"
         metadata = _described(seen.metadata, seen.description)
         return Facts(subject, seen.partition, metadata, seen.tags)
     if isinstance(data, AssetFailedToMaterializeData):
         lost = data.asset_materialization_failure
-        subject = f"failed asset {lost.asset_key.to_user_string()}"
+        subject = f"failed asset {lost.asset_key.to_escaped_user_string()}"
         reason = MetadataValue.text(lost.reason.value)
         metadata = {**_described(lost.metadata, lost.description), "(reason)": reason}
         return Facts(subject, lost.partition, metadata, lost.tags)
     if isinstance(data, AssetCheckEvaluation):
-        subject = f"check {data.asset_key.to_user_string()}:{data.check_name}"
+        subject = f"check {data.asset_key.to_escaped_user_string()}:{data.check_name}"
         metadata = {
             **_described(data.metadata, data.description),
             "(passed)": MetadataValue.bool(data.passed),
@@ -196,6 +198,7 @@ def _content(entry: EventLogEntry, event_type: str) -> str:
     if facts is not None:
         metadata = {label: packed(value) for label, value in facts.metadata.items()}
         said += [facts.subject, facts.partition, _own_version(facts.tags), metadata]
+        said.append(own_tags(facts.tags))
     return f"{event_type} {json.dumps(said, sort_keys=True)}"
 
 
@@ -206,6 +209,12 @@ def _own_version(tags: Mapping[str, str]) -> str | None:
     """
     is_made = CODE_VERSION_TAG in tags and tags.get(DATA_VERSION_IS_USER_PROVIDED_TAG) != "true"
     return None if is_made else tags.get(DATA_VERSION_TAG)
+
+
+def own_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
+    """The tags that the user gave; Dagster's are versions, pointers to events, ids, partitions."""
+    dagsters = (SYSTEM_TAG_PREFIX, HIDDEN_TAG_PREFIX)
+    return {key: tag for key, tag in tags.items() if not key.startswith(dagsters)}
 
 
 def packed(value: MetadataValue[Any]) -> str:
