@@ -100,12 +100,34 @@ def test_a_speed_is_kept_where_it_is_asked_for(store: Store) -> None:
         (["--from", "nowhere"], "no event of a step 'nowhere'; its steps are: source, fails"),
         (["--until", "NEVER"], "neither a type of event"),
         (["--until", "RUN_SUCCESS"], "has no event RUN_SUCCESS"),
-        (["--from", "fails", "--until", "RUN_START"], "has no event RUN_START"),
+        (["--from", "fails", "--until", "ASSET_MATERIALIZATION"], "has no event ASSET_MAT"),
         (["--until", "999999999"], "no event of the storage id"),
     ],
 )
 def test_what_a_run_does_not_have_is_refused(store: Store, options: list[str], says: str) -> None:
     assert says in refused(call("replay", store.directory, store.runs["failing"], *options))
+
+
+def test_an_end_before_the_start_is_refused_as_that(store: Store) -> None:
+    whole = replay_json(store, "failing")
+    start = next(each for each in whole if each["step_key"] == "fails")
+    ends = {
+        str(whole[0]["sequence"]): f"the event of the storage id {whole[0]['sequence']}",
+        "RUN_START": "the last event RUN_START",
+    }
+    for until, named in ends.items():
+        says = refused(
+            call(
+                "replay",
+                *(store.directory, store.runs["failing"], "--from", "fails", "--until", until),
+            )
+        )
+        assert says.startswith(
+            f"{named} of run {store.runs['failing']} is before the replay's start,"
+            f" which is the event {start['sequence']}, STEP_START of the step fails"
+        )
+    both = replay_json(store, "failing", "--from", "fails", "--until", start["sequence"])
+    assert both == [start]
 
 
 @pytest.mark.parametrize("speed", ["0x", "-1", "fast", ""])

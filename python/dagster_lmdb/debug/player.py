@@ -12,7 +12,7 @@ from dagster import EventLogEntry
 from dagster._core.events import DagsterEventType
 
 from dagster_lmdb.debug.errors import NotInRunError
-from dagster_lmdb.debug.runs import RunHistory, event_type_from
+from dagster_lmdb.debug.runs import RunHistory, event_type_from, shown_type
 from dagster_lmdb.debug.timeline import Timeline
 
 _FAILURES = frozenset(
@@ -185,11 +185,14 @@ def place_after(history: RunHistory, event: str, begin: int = 0) -> int:
     """The place after an event: the first of a type from a place on, or the one of a storage id.
 
     Raises:
-        NotInRunError: If the run has no such event, or Dagster no such type.
+        NotInRunError: If the run has no such event, none from the place on, or Dagster no such
+            type.
     """
     if event.isdigit():
         for place, (sequence, _) in enumerate(history.events):
-            if sequence == int(event) and place >= begin:
+            if sequence == int(event):
+                if place < begin:
+                    raise _before_start(history, f"the event of the storage id {event}", begin)
                 return place + 1
         raise NotInRunError(f"run {history.run_id} has no event of the storage id {event}")
     stored = event_type_from(event)
@@ -198,7 +201,21 @@ def place_after(history: RunHistory, event: str, begin: int = 0) -> int:
             f"{event!r} is neither a type of event, such as STEP_FAILURE or RUN_SUCCESS, nor a"
             " storage id"
         )
-    for place, (_, entry) in enumerate(history.events[begin:], begin):
+    seen = False
+    for place, (_, entry) in enumerate(history.events):
         if entry.dagster_event and entry.dagster_event.event_type_value == stored:
-            return place + 1
+            seen = True
+            if place >= begin:
+                return place + 1
+    if seen:
+        raise _before_start(history, f"the last event {event}", begin)
     raise NotInRunError(f"run {history.run_id} has no event {event} to play until")
+
+
+def _before_start(history: RunHistory, what: str, begin: int) -> NotInRunError:
+    sequence, entry = history.events[begin]
+    return NotInRunError(
+        f"{what} of run {history.run_id} is before the replay's start, which is the event"
+        f" {sequence}, {shown_type(entry)} of the step {entry.step_key}; begin with an earlier"
+        " step, or play until a later event"
+    )
