@@ -1,4 +1,4 @@
-//! Forks: the history up to a moment as a store of its own, and which sequence a moment is.
+//! Forks: the history up to a moment as a store of its own.
 
 mod engine_support;
 
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine_support::random::{Dice, random_command};
-use engine_support::{Draft, Log, assert_sound, done, head, line, new_log, of_type, rows, store};
+use engine_support::{Log, assert_sound, done, head, line, new_log, of_type, rows, store};
 use eventlog::command::{Command, NewDocument, Put};
 use eventlog::compaction::Keep;
 use eventlog::fork::{Fork, ForkOptions, Moment};
@@ -15,7 +15,6 @@ use eventlog::query::open_record;
 use eventlog::record::Space;
 use eventlog::store::lmdb::{Environment, EnvironmentOptions};
 use eventlog::store::{OpenOptions, Outcome, maintenance};
-use eventlog::value::{Shape, ShapeKind};
 use eventlog::{Error, EventLog, Result, Sequence};
 use tempfile::TempDir;
 
@@ -60,17 +59,6 @@ fn fork(log: &EventLog, at: u64) -> Forked {
 fn resolve(log: &EventLog, moment: &Moment) -> Result<u64> {
     log.resolve(moment, NOW, &mut |_, _, _| Ok(()))
         .map(Sequence::get)
-}
-
-fn at_time(log: &EventLog, time: f64) -> u64 {
-    resolve(log, &Moment::Time(time)).unwrap()
-}
-
-fn line_at(timestamp: f64) -> Draft<'static> {
-    Draft {
-        timestamp,
-        ..line("r1")
-    }
 }
 
 fn put(log: &EventLog, space: Space, key: &str, now: f64) {
@@ -483,141 +471,6 @@ fn below_the_horizon_an_incomplete_fork_has_what_is_left() {
         assert_eq!(store(&forked.log, &[line("goes on")]), [at + 1]);
         assert_sound(&forked.log);
     }
-}
-
-#[test]
-fn a_time_is_before_the_first_record_that_came_later() {
-    let log = new_log();
-    for time in [10.0, 20.0, 5.0, 5.0, 20.5, 30.0, 20.0, 31.0] {
-        store(&log, &[line_at(time)]);
-    }
-    let expected = [
-        (10.0, 1),
-        (19.9, 1),
-        (20.0, 4),
-        (20.4, 4),
-        (20.5, 5),
-        (29.0, 5),
-        (30.0, 7),
-        (31.0, 8),
-        (500.0, 8),
-    ];
-    let check = |what: &str| {
-        for (time, sequence) in expected {
-            assert_eq!(at_time(&log, time), sequence, "at {time}, {what}");
-        }
-        for time in [9.9, 0.0, -1.0, f64::NEG_INFINITY, f64::NAN, NOW + 1.0] {
-            let error = resolve(&log, &Moment::Time(time)).unwrap_err();
-            assert!(
-                matches!(error, Error::NoSuchMoment { .. }),
-                "{time}, {what}: {error}"
-            );
-        }
-    };
-    check("by marks");
-    assert_eq!(marks(&log), [(10.0, 1), (20.0, 2), (30.0, 6), (31.0, 8)]);
-    clear_marks(&log);
-    check("by the log alone");
-}
-
-/// The marks of times that the store has.
-fn marks(log: &EventLog) -> Vec<(f64, u64)> {
-    let number = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().unwrap());
-    log.store()
-        .read(|snapshot| {
-            let rows = snapshot.view().range(snapshot.trees().times, &[], &[])?;
-            rows.map(|row| {
-                let (key, value) = row?;
-                Ok((f64::from_bits(number(key)), number(value)))
-            })
-            .collect()
-        })
-        .unwrap()
-}
-
-fn clear_marks(log: &EventLog) {
-    log.store()
-        .write(&|| false, |transaction| {
-            transaction.clear(transaction.trees().times)?;
-            Ok(Outcome::Commit(()))
-        })
-        .unwrap();
-}
-
-#[test]
-fn a_record_ahead_of_the_clock_counts_for_nothing() {
-    let log = new_log();
-    let ahead = 4e9;
-    for time in [10.0, ahead, 20.0, 30.0] {
-        store(&log, &[line_at(time)]);
-    }
-    assert_eq!(marks(&log), [(10.0, 1), (20.0, 3), (30.0, 4)]);
-    assert_eq!(at_time(&log, 15.0), 2);
-    assert_eq!(at_time(&log, 25.0), 3);
-    assert_eq!(at_time(&log, 30.0), 4);
-}
-
-#[test]
-fn marks_and_the_log_alone_say_the_same_of_random_histories() {
-    for seed in 1..=6u64 {
-        let mut dice = Dice(0x9E37_79B9_7F4A_7C15 ^ (seed << 32));
-        let log = new_log();
-        let mut clock = 0.0;
-        for _ in 0..80 {
-            clock += dice.below(30) as f64 / 10.0;
-            let drafts: Vec<_> = (0..=dice.below(3))
-                .map(|_| line_at((clock - dice.below(40) as f64 / 10.0).max(0.1)))
-                .collect();
-            store(&log, &drafts);
-        }
-        let ask = || -> Vec<_> {
-            (0..1200)
-                .map(|tenth| resolve(&log, &Moment::Time(f64::from(tenth) / 10.0)).ok())
-                .collect()
-        };
-        let by_marks = ask();
-        assert!(marks(&log).len() > 20);
-        clear_marks(&log);
-        assert_eq!(by_marks, ask(), "seed {seed}");
-    }
-}
-
-#[test]
-fn a_time_before_all_that_has_one_is_refused() {
-    let log = new_log();
-    let shape = Shape {
-        kind: ShapeKind::Object,
-        name: "C".into(),
-        fields: Vec::new(),
-        constants: String::new(),
-        plan: 0,
-    };
-    let shapes = vec![shape];
-    engine_support::execute(&log, &Command::DefineShapes { shapes }).unwrap();
-    store(&log, &[line_at(10.0)]);
-    for round in ["by marks", "by the log alone"] {
-        assert_eq!(at_time(&log, 10.0), 2, "{round}");
-        let error = resolve(&log, &Moment::Time(9.0)).unwrap_err();
-        assert!(error.to_string().contains("before its first"), "{error}");
-        clear_marks(&log);
-    }
-}
-
-#[test]
-fn forks_have_the_marks_up_to_their_moment_and_compaction_spares_them() {
-    let log = new_log();
-    for time in [10.0, 20.0, 30.0, 40.0] {
-        put(&log, Space::Instigator, "sensor", time);
-    }
-    let forked = fork(&log, 3);
-    assert_eq!(marks(&forked.log), [(10.0, 1), (20.0, 2), (30.0, 3)]);
-    assert_eq!(at_time(&forked.log, 25.0), 2);
-    let keep = Keep::Since(35.0);
-    let done = log.compact(keep, 60.0, &mut |_, _, _| Ok(())).unwrap();
-    assert_eq!(done.records, 2);
-    // The records that would tell are husks.
-    assert_eq!(at_time(&log, 25.0), 2);
-    assert_eq!(at_time(&log, 15.0), 1);
 }
 
 #[test]

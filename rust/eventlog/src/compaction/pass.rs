@@ -6,11 +6,12 @@ use super::ranges;
 use super::survey::{Cutoffs, Survey, is_register};
 use super::sweep::sweep;
 use crate::error::{Error, Result};
+use crate::log::gaps::{Gaps, Leavers, Leaving, Left};
 use crate::log::husk::{Order, husk_of};
-use crate::log::times::last_by;
+use crate::log::times::{Maximum, last_by};
 use crate::log::{scan, walk};
 use crate::query::{Reader, open_record};
-use crate::record::{Record, seal_frame};
+use crate::record::{Husk, Record, seal_frame};
 use crate::refold::Progress;
 use crate::sequence::Sequence;
 use crate::store::maintenance::{COMPACTION, alone, give_way};
@@ -169,8 +170,16 @@ fn run_to(
         },
     )?;
     let mut at = Sequence::new(pass.next_sequence - 1);
+    let mut latest = store.read(|snapshot| {
+        let maximum = Maximum::up_to(snapshot, at, clock.now())?;
+        Ok(maximum.time())
+    })?;
     while at < cutoffs.registers {
-        let (found, to) = store.read(|snapshot| candidates(snapshot, &survey, at, cutoffs))?;
+        let (found, to);
+        (found, to, latest) = store.read(|snapshot| {
+            let leavers = Leavers::new(snapshot, latest, clock.now())?;
+            candidates(snapshot, &survey, at, cutoffs, leavers)
+        })?;
         if !found.is_empty() {
             let began = Instant::now();
             let so_far = Compaction {
@@ -211,29 +220,30 @@ fn set_meta(store: &Store, change: impl FnOnce(&mut Meta) -> bool) -> Result<()>
     })
 }
 
-/// The next records that may go, and how far was looked.
+/// The next records that may go, how far was looked, and the latest time so far.
 fn candidates(
     snapshot: &Snapshot<'_>,
     survey: &Survey,
     after: Sequence,
     cutoffs: Cutoffs,
-) -> Result<(Vec<Sequence>, Sequence)> {
-    let mut found = Vec::new();
+    mut leavers: Leavers<'_>,
+) -> Result<(Vec<Leaving>, Sequence, f64)> {
     let mut at = after;
     for row in scan(snapshot.view(), snapshot.trees().log, after)?.take(SCANNED) {
         let (sequence, frame) = row?;
         if sequence > cutoffs.registers {
-            return Ok((found, cutoffs.registers));
+            at = cutoffs.registers;
+            break;
         }
         at = sequence;
-        if survey.may_go(sequence, &open_record(sequence, frame)?) {
-            found.push(sequence);
-            if found.len() == REPLACED {
-                break;
-            }
+        let record = open_record(sequence, frame)?;
+        let may_go = survey.may_go(sequence, &record);
+        if leavers.see(sequence, &record, may_go)? == REPLACED {
+            break;
         }
     }
-    Ok((found, at))
+    let (found, latest) = leavers.end();
+    Ok((found, at, latest))
 }
 
 /// Replaces records by husks; what each leaves behind is read in the transaction itself. Commits the
@@ -241,7 +251,7 @@ fn candidates(
 fn replace(
     transaction: &mut Transaction<'_>,
     survey: &Survey,
-    found: &[Sequence],
+    found: &[Leaving],
     mut pass: Compaction,
     clock: Clock,
 ) -> Result<Outcome<Step>> {
@@ -251,37 +261,59 @@ fn replace(
     }
     let log = transaction.trees().log;
     let (mut empty, mut speaking) = (Vec::new(), Vec::new());
+    let mut left = Vec::new();
     let mut meta = transaction.meta().clone();
     meta.leases.retain(|lease| lease.from > pass.whole);
     let reader = Reader::new(transaction.view(), transaction.live_set(), log);
-    for sequence in found {
-        let Some(frame) = reader.frame(*sequence)? else {
-            continue;
-        };
-        let record = open_record(*sequence, frame)?;
-        let names = survey.names();
-        let Some(husk) = husk_of(&reader, names, *sequence, &record, Order::Ascending)? else {
+    for leaving in found {
+        let (husk, is_register) = remains(&reader, survey, leaving.sequence)?;
+        let is_gone = husk.as_ref().is_some_and(Husk::is_empty);
+        left.push(if is_gone {
+            Left::Nothing
+        } else {
+            Left::Something
+        });
+        let Some(husk) = husk else {
             continue;
         };
         pass.records += 1;
-        if is_register(&record) {
+        if is_register {
             meta.registers_from = meta.registers_from.max(pass.registers + 1);
         } else {
             meta.whole_from = meta.whole_from.max(pass.whole + 1);
         }
-        if husk.is_empty() {
-            empty.push(*sequence);
+        if is_gone {
+            empty.push(leaving.sequence);
         } else {
-            speaking.push((*sequence, seal_frame(&Record::Husk(husk).encode())));
+            let frame = seal_frame(&Record::Husk(husk).encode());
+            speaking.push((leaving.sequence, frame));
         }
     }
     for (sequence, frame) in &speaking {
         pass.bytes += ranges::put(transaction, *sequence, frame)?;
     }
     pass.bytes += ranges::put_empty(transaction, &empty)?;
+    let mut gaps = Gaps::default();
+    for (leaving, left) in found.iter().zip(left) {
+        gaps.see(transaction, leaving, left)?;
+    }
+    gaps.close(transaction)?;
     meta.compaction = Some(pass.clone());
     transaction.set_meta(meta)?;
     Ok(Outcome::Commit(Step::Done(pass)))
+}
+
+/// The husk of a record, None where it stays; and whether it is a register.
+fn remains(
+    reader: &Reader<'_>,
+    survey: &Survey,
+    sequence: Sequence,
+) -> Result<(Option<Husk>, bool)> {
+    let Some(record) = reader.record(sequence)? else {
+        return Ok((None, false));
+    };
+    let husk = husk_of(reader, survey.names(), sequence, &record, Order::Ascending)?;
+    Ok((husk, is_register(&record)))
 }
 
 fn reader<'t>(snapshot: &Snapshot<'t>) -> Reader<'t> {

@@ -1,5 +1,6 @@
 //! The log itself: reading it in order, when its records came, and replacing removed ones by husks.
 
+pub mod gaps;
 pub mod husk;
 pub mod names;
 mod scan;

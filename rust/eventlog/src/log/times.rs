@@ -7,15 +7,18 @@
 //!
 //! Owns the tree `times`: marks of a running maximum, `time -> sequence`, which say that no record up
 //! to that sequence has a later time. Writers leave one a second at most, so a search reads a mark and
-//! the records of a second. Marks are no part of history: the log alone gives the same answers, slower.
+//! the records of a second. Marks are no part of history: the log alone gives the same answers, slower,
+//! but among records that a compaction took, in whose place it leaves marks ([`super::gaps`]).
 
+use std::cmp::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::scan::walk;
+use super::scan::{scan, walk};
 use crate::error::Result;
-use crate::query::Reader;
+use crate::query::{Reader, open_record};
 use crate::refold::Progress;
 use crate::sequence::Sequence;
+use crate::store::lmdb::{Tree, View};
 use crate::store::{Snapshot, Store, Transaction};
 
 /// Seconds between two marks.
@@ -61,9 +64,109 @@ fn key_of(time: f64) -> [u8; 8] {
     time.max(0.0).to_bits().to_be_bytes()
 }
 
+/// Key of the least time after this one.
+fn key_above(time: f64) -> [u8; 8] {
+    (time.clamp(0.0, f64::MAX).to_bits() + 1).to_be_bytes()
+}
+
 fn time_of(key: &[u8]) -> f64 {
     key.first_chunk()
         .map_or(0.0, |bits| f64::from_bits(u64::from_be_bytes(*bits)))
+}
+
+/// A time that no record up to this one is later than.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mark {
+    pub time: f64,
+    pub at: Sequence,
+}
+
+impl Mark {
+    fn read((key, place): (&[u8], &[u8])) -> Result<Self> {
+        Ok(Self {
+            time: time_of(key),
+            at: Sequence::from_key_end(place)?,
+        })
+    }
+
+    /// Leaves this mark, also between others.
+    pub fn put(self, transaction: &mut Transaction<'_>) -> Result<()> {
+        let tree = transaction.trees().times;
+        transaction.put(tree, &key_of(self.time), &self.at.to_key())
+    }
+}
+
+/// The running maximum of the times of records, which are seen in the order of the log.
+pub struct Maximum<'t> {
+    view: View<'t>,
+    marks: Tree,
+    /// The first mark that is not before the last record seen.
+    next: Option<Mark>,
+    time: f64,
+    now: f64,
+}
+
+impl<'t> Maximum<'t> {
+    /// Goes on behind records the latest of whose times is `time`. `now` is what the clock shows.
+    pub fn new(snapshot: &Snapshot<'t>, time: f64, now: f64) -> Result<Self> {
+        let mut maximum = Self {
+            view: snapshot.view(),
+            marks: snapshot.trees().times,
+            next: None,
+            time,
+            now,
+        };
+        maximum.next = maximum.first_mark(&key_of(time))?;
+        Ok(maximum)
+    }
+
+    /// Of the records up to this one. O(marks + records of a second).
+    pub fn up_to(snapshot: &Snapshot<'t>, at: Sequence, now: f64) -> Result<Self> {
+        let (view, trees) = (snapshot.view(), snapshot.trees());
+        let (mut begin, mut time) = (Sequence::ZERO, 0.0);
+        for row in view.range(trees.times, &[], &[])? {
+            let mark = Mark::read(row?)?;
+            if mark.at > at {
+                break;
+            }
+            (begin, time) = (mark.at, mark.time);
+        }
+        let mut maximum = Self::new(snapshot, time, now)?;
+        for row in scan(view, trees.log, begin)? {
+            let (sequence, frame) = row?;
+            if sequence > at {
+                break;
+            }
+            maximum.see(sequence, open_record(sequence, frame)?.timestamp())?;
+        }
+        Ok(maximum)
+    }
+
+    /// The latest time so far, in Unix seconds; zero without one.
+    pub fn time(&self) -> f64 {
+        self.time
+    }
+
+    /// Takes in the time of the next record. Returns how it compares with the latest before it; None where
+    /// it has none, or one that was ahead of the clock.
+    pub fn see(&mut self, sequence: Sequence, time: Option<f64>) -> Result<Option<Ordering>> {
+        while let Some(mark) = self.next.filter(|mark| mark.at < sequence) {
+            self.time = self.time.max(mark.time);
+            self.next = self.first_mark(&key_above(mark.time))?;
+        }
+        let ceiling = self.next.map_or(self.now, |mark| mark.time);
+        let Some(time) = time.filter(|time| *time <= ceiling) else {
+            return Ok(None);
+        };
+        let order = time.partial_cmp(&self.time);
+        self.time = self.time.max(time);
+        Ok(order)
+    }
+
+    fn first_mark(&self, from: &[u8]) -> Result<Option<Mark>> {
+        let mut marks = self.view.range(self.marks, from, &[])?;
+        marks.next().transpose()?.map(Mark::read).transpose()
+    }
 }
 
 /// Where the records are that a time falls between.
@@ -80,23 +183,19 @@ struct Span {
 
 fn span(snapshot: &Snapshot<'_>, time: f64, now: f64) -> Result<Span> {
     let (view, tree) = (snapshot.view(), snapshot.trees().times);
-    let above = f64::from_bits(time.clamp(0.0, f64::MAX).to_bits() + 1);
-    let below = view
-        .range_backward(tree, &[], &key_of(above))?
-        .next()
-        .transpose()?;
-    let next = view.range(tree, &key_of(above), &[])?.next().transpose()?;
+    let above = key_above(time);
+    let below = view.range_backward(tree, &[], &above)?.next();
+    let below = below.transpose()?.map(Mark::read).transpose()?;
+    let next = view.range(tree, &above, &[])?.next();
+    let next = next.transpose()?.map(Mark::read).transpose()?;
     // Of a clock that was ahead and was set back.
-    let next = next.filter(|(key, _)| time_of(key) <= now);
-    let after = match below {
-        Some((_, place)) => Sequence::from_key_end(place)?,
-        None => Sequence::ZERO,
-    };
+    let next = next.filter(|mark| mark.time <= now);
+    let after = below.map_or(Sequence::ZERO, |mark| mark.at);
     Ok(match next {
-        Some((key, place)) => Span {
+        Some(mark) => Span {
             after,
-            to: Sequence::from_key_end(place)?,
-            ceiling: time_of(key),
+            to: mark.at,
+            ceiling: mark.time,
             is_marked: true,
         },
         None => Span {

@@ -115,6 +115,13 @@ impl Husk {
     pub fn is_empty(&self) -> bool {
         self.definitions.is_empty() && self.known_assets.is_empty() && self.status.is_none()
     }
+
+    /// When the removed event happened, where what is left of it says so.
+    fn timestamp(&self) -> Option<f64> {
+        let known_asset = self.known_assets.first().map(|(_, timestamp)| *timestamp);
+        let status = self.status.as_ref().map(|status| status.timestamp);
+        status.or(known_asset)
+    }
 }
 
 /// What a removed event said of its run's status, which outlives the run's events.
@@ -374,7 +381,8 @@ impl<'a> Record<'a> {
     /// sequence: an event has the time it happened.
     pub fn timestamp(&self) -> Option<f64> {
         match self {
-            Self::Husk(_) | Self::ShapeDefined(_) => None,
+            Self::Husk(husk) => husk.timestamp(),
+            Self::ShapeDefined(_) => None,
             Self::Event(event) => Some(event.timestamp),
             Self::CheckExecutionPlanned(planned) => Some(planned.created),
             Self::RunEventsDeleted(deleted) => Some(deleted.timestamp),

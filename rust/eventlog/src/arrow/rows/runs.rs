@@ -164,7 +164,7 @@ impl Runs {
             return Ok(Seen::Unknown(id));
         }
         let standing = self.standings.see(reader, sequence, record)?;
-        let Some(time) = record.timestamp().or(husk_time(record)) else {
+        let Some(time) = record.timestamp() else {
             return Ok(Seen::Nothing);
         };
         if !context.selection.takes_time(time) {
@@ -283,13 +283,6 @@ fn run_of<'r>(record: &'r Record<'_>) -> Option<&'r str> {
         Record::RunStateSet(set) => Some(&set.run_id),
         Record::Event(event) => Some(event.run_id),
         Record::Husk(husk) => husk.status.as_ref().map(|status| status.run_id.as_str()),
-        _ => None,
-    }
-}
-
-fn husk_time(record: &Record<'_>) -> Option<f64> {
-    match record {
-        Record::Husk(husk) => husk.status.as_ref().map(|status| status.timestamp),
         _ => None,
     }
 }
