@@ -1,9 +1,12 @@
 """Events become spans that say what passed, and lanes in which nothing overlaps."""
 
+import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+import dagster as dg
 import pytest
-from dagster import DagsterEventType, EventLogEntry
+from dagster import DagsterEventType, DagsterInstance, EventLogEntry
 from dagster._core.events import EngineEventData
 from dagster._core.execution.plan.objects import StepFailureData, StepRetryData, StepSuccessData
 from dagster_shared.error import SerializableErrorInfo
@@ -101,8 +104,84 @@ def test_inputs_and_outputs_are_parts_of_their_attempt(store: Store) -> None:
         (Kind.INPUT, "numbers"),
         (Kind.COMPUTE, "compute"),
         (Kind.OUTPUT, "result"),
-        (Kind.COMPUTE, "compute"),
+        (Kind.REST, "after output"),
     ]
+
+
+class Manager(dg.IOManager):
+    """Takes a while, and fails where it is told to."""
+
+    def __init__(self, fails_to: str = "") -> None:
+        self.fails_to = fails_to
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        time.sleep(0.01)
+        if self.fails_to == "handle" and not context.name.startswith("first"):
+            raise ValueError("full")
+
+    def load_input(self, context: dg.InputContext) -> int:
+        time.sleep(0.01)
+        if self.fails_to == "load":
+            raise ValueError("gone")
+        return 1
+
+
+def parts_of(instance: DagsterInstance, job: dg.JobDefinition, manager: Manager) -> dict[str, Any]:
+    """The parts of each step's last attempt."""
+    run_id = job.execute_in_process(
+        instance=instance, resources={"io_manager": manager}, raise_on_error=False
+    ).run_id
+    found = timeline(instance.all_logs(run_id))
+    return {
+        key: [(part.kind, part.label) for part in step.attempts[-1].parts]
+        for key, step in found.steps.items()
+    }
+
+
+@dg.op(out={"first": dg.Out(int), "second": dg.Out(int)})
+def yields():
+    time.sleep(0.01)
+    yield dg.Output(1, "first")
+    time.sleep(0.01)
+    yield dg.Output(2, "second")
+    time.sleep(0.01)
+
+
+@dg.op(ins={"number": dg.In(int)}, out={})
+def takes(number: int):
+    time.sleep(0.01)
+
+
+@dg.job
+def passing() -> None:
+    takes(yields().second)
+
+
+COMPUTED = (Kind.COMPUTE, "compute")
+
+
+def test_what_follows_the_last_output_is_told_from_what_comes_before_one(
+    instance: DagsterInstance,
+) -> None:
+    assert parts_of(instance, passing, Manager()) == {
+        "yields": [
+            COMPUTED,
+            (Kind.OUTPUT, "first"),
+            COMPUTED,
+            (Kind.OUTPUT, "second"),
+            (Kind.REST, "after output"),
+        ],
+        # No output, and so all that it did.
+        "takes": [(Kind.INPUT, "number"), COMPUTED],
+    }
+
+
+def test_a_loading_or_a_handling_that_failed_is_none_of_the_computing(
+    instance: DagsterInstance,
+) -> None:
+    handled = [COMPUTED, (Kind.OUTPUT, "first"), COMPUTED, (Kind.OUTPUT, "second")]
+    assert parts_of(instance, passing, Manager("handle")) == {"yields": handled}
+    assert parts_of(instance, passing, Manager("load"))["takes"] == [(Kind.INPUT, "")]
 
 
 def test_a_failure_keeps_its_error_and_its_cause(store: Store) -> None:

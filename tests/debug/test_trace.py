@@ -89,7 +89,7 @@ def test_inputs_outputs_and_slots_are_slices_of_their_own(store: Store) -> None:
         "load input numbers",
         "compute",
         "handle output result",
-        "compute",
+        "after output",
     ]
     waits = [
         each
@@ -122,13 +122,19 @@ def test_several_runs_stand_side_by_side(store: Store) -> None:
     begins = [found.lane(f"{name}_job", "run")[0]["ts"] for name in names]
     assert begins == sorted(begins)
     assert begins[-1] > 0
+
+
+def test_aligned_runs_count_from_their_creation(store: Store) -> None:
+    names = ("everything", "failing", "letters")
+    run_ids = [store.runs[name] for name in names]
     aligned = traced(store.directory, *run_ids, "--align")
-    starts = {
-        process: min(each["ts"] for lane, s in aligned.slices.items() for each in s)
-        for process in aligned.processes
-    }
-    assert set(starts.values()) == {0}
-    assert max(aligned.lane(f"{name}_job", "run")[0]["ts"] for name in names) < begins[-1]
+    assert aligned.origin == 0
+    for name, run_id in zip(names, run_ids, strict=True):
+        created = store.instance.get_run_record_by_id(run_id).create_timestamp.timestamp()
+        [started] = store.instance.all_logs(run_id, of_type=DagsterEventType.RUN_START)
+        [whole] = aligned.lane(f"{name}_job", "run")
+        assert whole["ts"] / 1e6 == pytest.approx(started.timestamp - created, abs=1e-5)
+        assert whole["ts"] > 0
 
 
 def tick(state: InstigatorState, at: float, status: TickStatus, **fields: Any) -> TickData:
@@ -264,6 +270,22 @@ def names(slices: Sequence[Event]) -> list[str]:
 
 def times(found: Parsed, slices: Sequence[Event]) -> list[tuple[float, float]]:
     return [tuple(found.origin + at / 1e6 for at in (each["ts"], end_of(each))) for each in slices]
+
+
+def test_aligned_runs_show_how_long_each_waited(
+    day: Mapping[str, str], instance: DagsterInstance, tmp_path: Path
+) -> None:
+    late = run(job_name="late")
+    instance.run_storage.add_historical_run(late, datetime_at(1000))
+    for at, of_type in (
+        (1001.0, DagsterEventType.RUN_ENQUEUED),
+        (1060.0, DagsterEventType.RUN_DEQUEUED),
+        (1061.0, DagsterEventType.RUN_START),
+    ):
+        report(instance, late.run_id, at, of_type)
+    found = traced(tmp_path / "history", day["across"], late.run_id, "--align")
+    assert times(found, found.lane("across", "run"))[:2] == [(0.0, 2.0), (2.0, 3.0)]
+    assert times(found, found.lane("late", "run"))[0] == (1.0, 60.0)
 
 
 def test_a_window_has_the_ticks_that_went_on_in_it_from_their_beginning(

@@ -36,7 +36,9 @@ Examples:
     help="Every run, tick and backfill of a time: 2h for the last two hours, or FROM..TO,"
     " such as 2026-01-31T08:00..2026-01-31T12:00.",
 )
-@click.option("--align", is_flag=True, help="Let the runs begin at one moment, to compare them.")
+@click.option(
+    "--align", is_flag=True, help="Count times from each run's creation, to compare them."
+)
 @click.option("--force", is_flag=True, help="Write over a file that exists.")
 def trace(
     directory: Path,

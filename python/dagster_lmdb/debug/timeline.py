@@ -7,7 +7,10 @@ commits may be a little out of order: a span that would begin before its lane's 
 there, and one that would end before it begins is empty.
 
 What Dagster does not tell is not made up: an input's loading is what passed since the event before
-it in its step, and an output's handling what passed since the output was yielded.
+it in its step, and an output's handling what passed since the output was yielded. No event parts
+what code does after its last output from how Dagster then ends the step: that is one span of its
+own. What a failure cut off is a loading or a handling where its error says that it is, which that
+of a step with a retry policy does not.
 """
 
 from collections.abc import Iterator
@@ -16,6 +19,7 @@ from enum import Enum
 
 from dagster import EventLogEntry
 from dagster._core.definitions.metadata.metadata_value import PoolMetadataValue
+from dagster._core.errors import DagsterExecutionHandleOutputError, DagsterExecutionLoadInputError
 from dagster._core.events import (
     DagsterEvent,
     DagsterEventType,
@@ -23,6 +27,7 @@ from dagster._core.events import (
     HandledOutputData,
     LoadedInputData,
 )
+from dagster._core.execution.plan.outputs import StepOutputData
 from dagster_shared.error import SerializableErrorInfo
 
 from dagster_lmdb.debug.runs import error_of
@@ -42,6 +47,7 @@ class Kind(str, Enum):
     INPUT = "load input"
     COMPUTE = "compute"
     OUTPUT = "handle output"
+    REST = "after output"
 
 
 class Outcome(str, Enum):
@@ -93,6 +99,8 @@ class Step:
     outcome: Outcome | None = None
     #: Where the next part of the attempt begins.
     mark: float = 0.0
+    #: The last output that the attempt has yielded.
+    output: str | None = None
 
     @property
     def attempts(self) -> list[Span]:
@@ -193,7 +201,7 @@ def _fold_step(step: Step, event: DagsterEvent, entry: EventLogEntry) -> None:
         _close_last(step.spans, time, Outcome.INTERRUPTED if step.running else Outcome.SUCCESS)
         label = f"attempt {len(step.attempts) + 1}"
         step.mark = _open(step.spans, Kind.ATTEMPT, label, time, event.pid).start
-        step.outcome = Outcome.RUNNING
+        step.outcome, step.output = Outcome.RUNNING, None
     elif of_type in _STEP_ENDS:
         _end_attempt(step, _STEP_ENDS[of_type], entry, event.pid)
     elif of_type == DagsterEventType.STEP_WORKER_STARTING:
@@ -220,8 +228,9 @@ def _fold_part(step: Step, attempt: Span, event: DagsterEvent, time: float) -> N
     elif of_type == DagsterEventType.STEP_INPUT:
         # The input's type has been checked.
         step.mark = max(step.mark, time)
-    elif of_type == DagsterEventType.STEP_OUTPUT:
+    elif isinstance(data, StepOutputData):
         _part(step, attempt, Kind.COMPUTE, "compute", time)
+        step.output = data.output_name
     elif isinstance(data, HandledOutputData):
         _part(step, attempt, Kind.OUTPUT, data.output_name, time)
 
@@ -241,12 +250,26 @@ def _end_attempt(step: Step, outcome: Outcome, entry: EventLogEntry, pid: int | 
         # It failed before it began, or was skipped.
         attempt = _open(step.spans, Kind.ATTEMPT, f"attempt {len(step.attempts) + 1}", time, pid)
     elif time > step.mark and outcome is not Outcome.SKIPPED:
-        _part(step, attempt, Kind.COMPUTE, "compute", time)
+        _part(step, attempt, *_last_part(step, error_of(entry)), time)
     attempt.error = error_of(entry)
     attempt.close(time, outcome)
     step.outcome = outcome
     if outcome is Outcome.RETRY:
         _open(step.spans, Kind.RETRY, "retry wait", time)
+
+
+def _last_part(step: Step, error: SerializableErrorInfo | None) -> tuple[Kind, str]:
+    """What passed before an attempt's end, since the last event that tells of a part."""
+    while error is not None:
+        if error.cls_name == DagsterExecutionLoadInputError.__name__:
+            # Its message alone says which one.
+            return Kind.INPUT, ""
+        if error.cls_name == DagsterExecutionHandleOutputError.__name__:
+            return Kind.OUTPUT, step.output or ""
+        error = error.cause
+    if step.output is None:
+        return Kind.COMPUTE, Kind.COMPUTE.value
+    return Kind.REST, Kind.REST.value
 
 
 def _fold_resources(lane: list[Span], data: EngineEventData, entry: EventLogEntry) -> None:

@@ -6,7 +6,7 @@ and the handling of their outputs, waits before a retry). What happened at a mom
 (materializations, observations, checks, failures) is an instant on its step's lane. Sensors,
 schedules and backfills are lanes of a process of their own. Slices of a lane never overlap but by
 nesting. Times are microseconds since the trace's first moment, which ``otherData.origin`` has in
-Unix seconds.
+Unix seconds, or of aligned runs since the creation of each, and that is 0.
 
 Source: "Trace Event Format", Google, https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
 """
@@ -70,7 +70,7 @@ class Lane(NamedTuple):
 class Trace:
     """Trace events with times in Unix seconds, until they are written."""
 
-    #: Whether every run begins at the trace's first moment.
+    #: Whether every run's creation is the trace's first moment.
     aligned: bool = False
     _events: list[TraceEvent] = field(default_factory=list)
     #: How many runs it has.
@@ -229,7 +229,9 @@ class Trace:
 
     def written(self) -> Iterator[str]:
         """The trace as JSON, in pieces: an object with ``traceEvents``, one event a line."""
-        origin = min((event["ts"] for event in self._events if "ts" in event), default=0.0)
+        times = (event["ts"] for event in self._events if "ts" in event)
+        # Of aligned runs each has times since its own first moment already.
+        origin = 0.0 if self.aligned else min(times, default=0.0)
         facts = {"origin": origin, "aligned": self.aligned, "producer": "dagster-lmdb trace"}
         yield f'{{"displayTimeUnit": "ms", "otherData": {json_text(facts)}, "traceEvents": [\n'
         separator = ""
@@ -257,7 +259,7 @@ def _in_order(events: Sequence[TraceEvent], origin: float) -> Iterator[TraceEven
 
 def _name_of(span: Span) -> str:
     named = span.kind in (Kind.INPUT, Kind.OUTPUT)
-    return f"{span.kind.value} {span.label}" if named else span.label
+    return f"{span.kind.value} {span.label}".rstrip() if named else span.label
 
 
 def _microseconds(seconds: float) -> int:
