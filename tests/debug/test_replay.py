@@ -14,7 +14,7 @@ from dagster._core.utils import make_new_run_id
 from dagster_shared.error import SerializableErrorInfo
 from rich.console import Console
 
-from dagster_lmdb.debug.player import Player
+from dagster_lmdb.debug.player import FASTEST, SLOWEST, Player
 from dagster_lmdb.debug.runs import RunHistory, Source, read_run
 from dagster_lmdb.debug.screen import Frame
 from dagster_lmdb.debug.timeline import Outcome
@@ -203,6 +203,33 @@ def test_nothing_happens_while_it_is_paused() -> None:
     player.paused = False
     assert [moment.sequence for moment in player.advance(10)] == [2]
     assert not player.step()
+
+
+def test_the_speed_is_twice_and_half_within_bounds() -> None:
+    player = player_of(100, 101)
+    player.change_speed(2)
+    assert player.speed == 2
+    player.change_speed(1 / 2)
+    player.change_speed(1 / 2)
+    assert player.speed == 0.5
+    for _ in range(40):
+        player.change_speed(2)
+    assert player.speed == FASTEST
+    for _ in range(40):
+        player.change_speed(1 / 2)
+    assert player.speed == SLOWEST
+
+
+@pytest.mark.parametrize(
+    ("speed", "factor"), [(SLOWEST / 10, 1 / 2), (FASTEST * 10, 2)], ids=["slower", "faster"]
+)
+def test_a_speed_beyond_the_bounds_never_changes_the_other_way(speed: float, factor: float) -> None:
+    player = player_of(100, 101)
+    player.speed = speed
+    player.change_speed(factor)
+    assert player.speed == speed
+    player.change_speed(1 / factor)
+    assert player.speed == pytest.approx(speed / factor)
 
 
 def test_it_goes_on_to_the_next_failure_and_no_further(store: Store) -> None:

@@ -56,6 +56,38 @@ def test_keys_move_the_player(slow: Terminal) -> None:
         assert wanted in text
 
 
+def test_the_speed_is_shown_as_keys_change_it(slow: Terminal) -> None:
+    slow.until("q quit", " 0.001x ")
+    for key, shown in (
+        ("+", "0.002x"),
+        ("=", "0.004x"),
+        ("\x1b[A", "0.008x"),
+        ("\x1bOA", "0.016x"),
+        ("\x1bOk", "0.032x"),
+        ("-", "0.016x"),
+        ("_", "0.008x"),
+        ("\x1b[B", "0.004x"),
+        ("\x1bOB", "0.002x"),
+        ("\x1bOm", "0.001x"),
+        (" ", "paused 0.001x"),
+        ("+", "paused 0.002x"),
+        # Keys that have no use: with a modifier, and of functions.
+        ("\x1b[1;5C\x1b[15~\x1bOP-", "paused 0.001x"),
+        (" ", " 0.001x "),
+    ):
+        slow.press(key)
+        slow.until(f"{shown} ")
+
+
+def test_the_end_is_reached_from_a_pause(slow: Terminal) -> None:
+    slow.until("q quit")
+    slow.press(" ")
+    slow.until("paused")
+    slow.press("e")
+    assert slow.ended() == 0
+    assert "end of the run" in "\n".join(slow.lines)
+
+
 def place(terminal: Terminal) -> int:
     """How many events have happened, by the first line."""
     found = re.search(r"(\d+) of \d+ events", terminal.lines[0])
@@ -157,7 +189,7 @@ def test_a_picture_is_as_large_as_the_terminal(slow: Terminal) -> None:
     slow.until("q quit")
     slow.press(" ")
     slow.until("paused")
-    for columns, rows in ((80, 16), (100, 50)):
+    for columns, rows in ((80, 16), (110, 50)):
         slow.resize(columns, rows)
         deadline = time.monotonic() + 60
         while "q quit" not in slow.lines[-1] or "paused" not in slow.lines[0]:

@@ -7,6 +7,7 @@ signal (to stop, to go on, another size) comes as a key too, so that it finds th
 
 import errno
 import os
+import re
 import select
 import signal
 import termios
@@ -17,7 +18,16 @@ from types import FrameType
 
 STOP, CONTINUE, RESIZE = "stop", "continue", "resize"
 
-_ESCAPES = {b"\x1b[C": "right", b"\x1b[A": "up", b"\x1b[B": "down", b"\x1bOC": "right"}
+#: A key that is no character, as a terminal tells it: ``ESC [ ... F``, or ``ESC O F`` of one whose
+#: cursor keys or keypad are an application's. Sources: ECMA-48, 5.4; xterm's "Control Sequences".
+_ESCAPE = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|O.)")
+_ESCAPES = {
+    **{begin + b"A": "up" for begin in (b"[", b"O")},
+    **{begin + b"B": "down" for begin in (b"[", b"O")},
+    **{begin + b"C": "right" for begin in (b"[", b"O")},
+    b"Ok": "+",
+    b"Om": "-",
+}
 _SIGNALS = {signal.SIGTSTP: STOP, signal.SIGCONT: CONTINUE, signal.SIGWINCH: RESIZE}
 
 
@@ -128,17 +138,15 @@ def _read(descriptor: int) -> bytes:
 
 
 def _keys(text: bytes) -> list[str]:
+    """The keys that were pressed; an escape sequence of a key without a use here is none."""
     keys = []
     while text:
-        for escape, name in _ESCAPES.items():
-            if text.startswith(escape):
-                keys.append(name)
-                text = text[len(escape) :]
-                break
-        else:
-            if text.startswith(b"\x1b[") and len(text) > 2:
-                text = text[3:]
-                continue
+        escape = _ESCAPE.match(text)
+        if escape is None:
             keys.append(chr(text[0]))
             text = text[1:]
+            continue
+        if escape[1] in _ESCAPES:
+            keys.append(_ESCAPES[escape[1]])
+        text = text[escape.end() :]
     return keys

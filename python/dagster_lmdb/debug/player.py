@@ -132,7 +132,9 @@ class Player:
         return self._go_to(self.end)
 
     def change_speed(self, factor: float) -> None:
-        self.speed = min(max(self.speed * factor, SLOWEST), FASTEST)
+        """Multiplies the speed, within bounds; one that is beyond them already stays."""
+        slowest, fastest = min(SLOWEST, self.speed), max(FASTEST, self.speed)
+        self.speed = min(max(self.speed * factor, slowest), fastest)
 
     def _go_to(self, place: int) -> Sequence[Moment]:
         before = self.place

@@ -96,7 +96,7 @@ class Frame:
         if player.ended:
             state = "stopped" if player.place < len(player.moments) else self._end()[0]
         else:
-            state = "paused" if player.paused else f"{player.speed:g}x"
+            state = f"{'paused ' if player.paused else ''}{player.speed:.3g}x"
         return Text.assemble(
             (f"{sign} {phase}", f"bold {style}"),
             "  ",
