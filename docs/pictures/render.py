@@ -53,6 +53,7 @@ _SLICES = {
     "load input": "#8e7cc3",
     "compute": "#6aa84f",
     "handle output": "#c27ba0",
+    "after output": "#a8a8a8",
 }
 
 
@@ -128,7 +129,7 @@ def trace_picture(name: str, events: Sequence[dict[str, Any]]) -> None:
         y = top + rows[lane] * height
         drawn.append(f'<text x="{left - 8}" y="{y + 17}" text-anchor="end">{escape(label)}</text>')
     for each in slices:
-        nested = each["cat"] in ("load input", "compute", "handle output")
+        nested = each["cat"] in ("load input", "compute", "handle output", "after output")
         y = top + rows[each["pid"], each["tid"]] * height + (13 if nested else 3)
         tall = 10 if nested else 20
         colour = "#d9534f" if each.get("cname") in ("terrible", "bad") else _SLICES[each["cat"]]
