@@ -1,12 +1,10 @@
 """Progress of long work, on standard error where that is a terminal, and nothing elsewhere."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dagster_lmdb._progress import Report as Report
 from dagster_lmdb.cli.endings import ends_in_order
-
-#: Called with a phase, how much of it is done, and how much there is (0 where nobody knows).
-Report = Callable[[str, int, int], None]
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
-from dagster_lmdb._core import EventLog
+# Verbs find what opens a store beside what names it.
+from dagster_lmdb._opening import open_store as open_store
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -42,24 +43,3 @@ def store_options(verb: Verb) -> Verb:
     ):
         verb = decorate(verb)
     return verb
-
-
-def open_store(
-    directory: Path,
-    overrides: tuple[str, ...],
-    *,
-    create: bool = False,
-    for_rebuild: bool = False,
-) -> EventLog:
-    """Opens a store that exists, or makes one; for a rebuild, also one of another fold version.
-
-    Raises:
-        LmdbStoreError: If there is none, or it cannot be opened.
-    """
-    return EventLog(
-        directory,
-        create=create,
-        allow_network_file_system="allow_network_file_system" in overrides,
-        allow_other_pid_namespaces="allow_other_pid_namespaces" in overrides,
-        for_rebuild=for_rebuild,
-    )

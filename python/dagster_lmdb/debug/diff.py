@@ -23,7 +23,7 @@ from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
 from dagster._serdes import serialize_value
 
-from dagster_lmdb.cli.progress import Report
+from dagster_lmdb._progress import Report
 from dagster_lmdb.debug.flat import ABSENT, Change, changes, nested_changes, same
 from dagster_lmdb.debug.lines import own_error
 from dagster_lmdb.debug.noise import Noise, durations, noise

@@ -19,7 +19,7 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG, TICK_ID_TAG
 from dagster._serdes import deserialize_value, serialize_value
 from dagster_shared.serdes.serdes import PackableValue
 
-from dagster_lmdb.cli.progress import Report
+from dagster_lmdb._progress import Report
 from dagster_lmdb.debug.capsule import (
     BACKFILLS,
     RUNS,

@@ -20,7 +20,7 @@ from typing import Literal
 from dagster._core.execution.stats import StepEventStatus
 from dagster._core.storage.dagster_run import DagsterRunStatus, RunsFilter
 
-from dagster_lmdb.cli.progress import Report
+from dagster_lmdb._progress import Report
 from dagster_lmdb.debug.runs import Source
 
 #: The most runs that are a history, and the fewest durations that make one.

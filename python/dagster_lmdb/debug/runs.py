@@ -12,9 +12,9 @@ from dagster._core.events import DagsterEventType
 from dagster._core.storage.dagster_run import DagsterRun, RunRecord, RunsFilter
 from dagster_shared.error import SerializableErrorInfo
 
+from dagster_lmdb._opening import open_store
+from dagster_lmdb._progress import Report
 from dagster_lmdb._rows import Event
-from dagster_lmdb.cli.progress import Report
-from dagster_lmdb.cli.store import open_store
 from dagster_lmdb.debug.errors import UnknownRunError
 from dagster_lmdb.event_log_storage import LmdbEventLogStorage
 from dagster_lmdb.run_storage import LmdbRunStorage
