@@ -407,12 +407,14 @@ class EventLog:
         event_types: Sequence[str] | None = None,
         incomplete: bool = False,
         head: int | None = None,
+        known: bool = False,
     ) -> History:
         """A table as it is at this moment: events, runs, asset_checks, ticks or backfills.
 
         Integers are sequences, included; floats are Unix seconds, ``until`` excluded.
         ``incomplete`` begins below the horizon with what is left there. ``head`` is the last record
-        of an earlier moment, for tables that are to be of one; ``hold`` before it.
+        of an earlier moment, for tables that are to be of one; ``hold`` before it. Where runs and
+        assets are ``known``, those that are not there any more are no error.
         """
     def hold(self, sequence: int) -> Hold:
         """Keeps compactions from the records from one on, until it is closed."""

@@ -1,15 +1,14 @@
 """History as Arrow, for pyarrow, polars, DuckDB and whatever else takes the PyCapsule interface."""
 
-import operator
 from collections.abc import Sequence
-from datetime import datetime
 from os import PathLike
 
+import dagster._check as check
 from dagster import AssetKey, DagsterEventType
 
-from dagster_lmdb._arguments import asset_key_texts, seconds
+from dagster_lmdb._arguments import asset_key_texts
 from dagster_lmdb._core import EventLog, History
-from dagster_lmdb.errors import SequenceRangeError
+from dagster_lmdb._moments import Moment, MomentLike, first_from, last_up_to, moment_from
 
 
 def history(
@@ -17,8 +16,8 @@ def history(
     table: str = "events",
     *,
     columns: Sequence[str] | None = None,
-    since: int | datetime | None = None,
-    until: int | datetime | None = None,
+    since: MomentLike | None = None,
+    until: MomentLike | None = None,
     run: str | Sequence[str] | None = None,
     asset: AssetKey | str | Sequence[AssetKey | str] | None = None,
     event_type: DagsterEventType | str | Sequence[DagsterEventType | str] | None = None,
@@ -39,10 +38,13 @@ def history(
         table: ``events``, ``runs``, ``asset_checks``, ``ticks`` or ``backfills``.
         columns: The columns to read; None for all. Those of facets alone are read several times
             as fast as those that need an event's body.
-        since: The first record, by sequence; or the time that no row is before. A time without a
-            zone is in UTC. Rows are in the order in which they were stored, so a time is looked
-            for in every row.
-        until: The last record, by sequence; or the time that rows are before.
+        since: The first record, by sequence (``int``); or the time that no row is before, as
+            ``datetime`` (in UTC where it names no zone). A ``str`` is what the commands take: a
+            sequence, a time (local where it names no zone), or ``run:RUN_ID``, for what came after
+            the end of this run. Rows are in the order in which they were stored, so a time is
+            looked for in every row.
+        until: The last record, by sequence or as the end of a run; or the time that rows are
+            before.
         run: The run, or the runs, whose rows to read; of ``events``, ``runs`` and
             ``asset_checks``.
         asset: The asset, or the assets, whose rows to read; of ``events`` and ``asset_checks``.
@@ -56,7 +58,9 @@ def history(
             one), or ``since`` is below the horizon, from which on the history is whole.
         LeaseLostError: While rows are read, if the reader was stopped for longer than its lease
             lasts, and a compaction took what it had yet to read.
-        ValueError: If there is no such table.
+        NoSuchMomentError: If there is no such run in ``since`` or ``until``.
+        ValueError: If there is no such table, or ``since`` or ``until`` is another text.
+        TypeError: If ``since`` or ``until`` is something else, such as a ``float``.
         LmdbStoreError: If the store cannot be opened, or has no such column, event type or filter.
     """
     return history_of(
@@ -77,8 +81,8 @@ def history_of(
     table: str,
     *,
     columns: Sequence[str] | None = None,
-    since: int | datetime | None = None,
-    until: int | datetime | None = None,
+    since: MomentLike | None = None,
+    until: MomentLike | None = None,
     run: str | Sequence[str] | None = None,
     asset: AssetKey | str | Sequence[AssetKey | str] | None = None,
     event_type: DagsterEventType | str | Sequence[DagsterEventType | str] | None = None,
@@ -88,8 +92,8 @@ def history_of(
     return log.history(
         table,
         columns=None if columns is None else list(columns),
-        since=_place(since),
-        until=_place(until),
+        since=None if since is None else _first(log, since),
+        until=None if until is None else _last(log, until),
         runs=[run] if isinstance(run, str) else run,
         assets=None if asset is None else asset_texts(asset),
         event_types=None if event_type is None else type_names(event_type),
@@ -113,21 +117,18 @@ def type_names(types: DagsterEventType | str | Sequence[DagsterEventType | str])
     return [each.value if isinstance(each, DagsterEventType) else each for each in found]
 
 
-def sequence_of(number: int) -> int:
-    """A sequence as the engine counts them.
-
-    Raises:
-        SequenceRangeError: If it is negative.
-        TypeError: If it is no integer.
-    """
-    sequence = operator.index(number)
-    if sequence < 0:
-        raise SequenceRangeError(f"there is no record {sequence}: the first one is record 1")
-    # No log has as many records as the engine can count.
-    return min(sequence, 2**63 - 1)
+def _first(log: EventLog, since: MomentLike) -> int | float:
+    moment = moment_from(since)
+    if moment.end_of_run is not None:
+        return first_from(log, moment)
+    return _place(moment)
 
 
-def _place(place: int | datetime | None) -> int | float | None:
-    if isinstance(place, datetime):
-        return seconds(place)
-    return None if place is None else sequence_of(place)
+def _last(log: EventLog, until: MomentLike) -> int | float:
+    moment = moment_from(until)
+    return _place(moment) if moment.end_of_run is None else last_up_to(log, moment)
+
+
+def _place(moment: Moment) -> int | float:
+    """A bound on sequences, or one on the times of rows."""
+    return check.not_none(moment.sequence if moment.time is None else moment.time)

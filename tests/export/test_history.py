@@ -139,7 +139,7 @@ def test_bounds_that_no_log_has_are_errors(
     for name in ("since", "until"):
         with pytest.raises(SequenceRangeError, match="there is no record -1"):
             dagster_lmdb.history(store, **{name: -1})
-        for number in (1.5, float("nan"), float("inf"), "1"):
+        for number in (1.5, float("nan"), float("inf")):
             with pytest.raises(TypeError):
                 dagster_lmdb.history(store, **{name: number})
 

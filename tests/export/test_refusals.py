@@ -265,7 +265,7 @@ def test_what_is_not_there(dest: Path, store: Path, tmp_path: Path) -> None:
         (["--table", "ticks", "--run", "nobody"], "table ticks cannot be filtered by run"),
         (["--since", head + 1], f"record {head + 1} is beyond the last one of the store"),
         (["--since", 2**70], "beyond the last one of the store"),
-        (["--until", head + 1], f"record {head + 1} is beyond its head"),
+        (["--until", head + 1], f"record {head + 1} is beyond the last one of the store"),
         (["--since", 9, "--until", 8], "record 8 comes before record 9"),
         (["--until", "2001-01-01"], "no such moment"),
         (["--since", "2999-01-01"], "no such moment"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +15,8 @@ from dagster_lmdb._export import manifest as manifests
 from dagster_lmdb._export.destination import Destination, telling
 from dagster_lmdb._export.errors import MissingPackageError
 from dagster_lmdb._export.manifest import PARTITIONINGS, TABLES, Lost, Manifest, Options
-from dagster_lmdb._history import asset_texts, sequence_of, type_names
+from dagster_lmdb._history import asset_texts, type_names
+from dagster_lmdb._moments import Moment, MomentLike, first_from, last_up_to, moment_from
 from dagster_lmdb.debug.destination import check_outside
 from dagster_lmdb.errors import BelowHorizonError, LmdbStoreError, SequenceRangeError
 
@@ -56,8 +58,8 @@ def export(
     *,
     tables: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
-    since: int | None = None,
-    until: int | None = None,
+    since: MomentLike | None = None,
+    until: MomentLike | None = None,
     run: str | Sequence[str] | None = None,
     asset: AssetKey | str | Sequence[AssetKey | str] | None = None,
     event_type: DagsterEventType | str | Sequence[DagsterEventType | str] | None = None,
@@ -79,10 +81,16 @@ def export(
             the other arguments leave a choice of.
         columns: The columns to write, each of the tables that have it, and ``sequence``; None for
             all.
-        since: The first record; only an export that begins needs it.
-        until: The last record; None for the last one now.
-        run: The run, or the runs, whose rows to write; as ``history`` has it.
-        asset: The asset, or the assets.
+        since: The first record, by sequence (``int``); or a time, as ``datetime`` (in UTC where it
+            names no zone), for the first record that came later; or a ``str`` as the command takes
+            it: a sequence, a time (local where it names no zone), or ``run:RUN_ID``, for what came
+            after the end of this run. Only an export that begins needs it; a further call with the
+            same one goes on, whatever it would mean by then.
+        until: The last record, by sequence; or a time or the end of a run, as in ``since``, for the
+            last record up to there. None for the last one now.
+        run: The run, or the runs, whose rows to write; as ``history`` has it. A further call takes
+            those of the first one for known, whether or not they were deleted since.
+        asset: The asset, or the assets; likewise.
         event_type: The type, or the types, of events.
         partition_by: ``date`` (of the timestamp, UTC) or, for ``events``, ``event_type``: puts the
             rows into a folder for each, named as Hive does.
@@ -100,8 +108,11 @@ def export(
         ExportRunningError: If another process exports to it.
         DestinationError: If it cannot be written, as on a full disk.
         BelowHorizonError: If a compaction has taken what was new.
-        SequenceRangeError: If a record is beyond the last one, or below the horizon.
-        NotThereError: If there is no such run or asset.
+        SequenceRangeError: If a record is negative, beyond the last one, or below the horizon.
+        NoSuchMomentError: If a time or a run in ``since`` or ``until`` is not in the history.
+        NotThereError: If there is no such run or asset, where the export begins.
+        ValueError: If ``since`` or ``until`` is a text that names no moment.
+        TypeError: If it is something else, such as a ``float``.
         LmdbStoreError: If the store cannot be opened, or a table, column or filter is not there.
     """
     log = EventLog(directory, create=False)
@@ -117,8 +128,8 @@ def export(
             event_types=None if event_type is None else type_names(event_type),
             partition_by=partition_by,
         ),
-        since=None if since is None else first_of(log, since),
-        until=None if until is None else sequence_of(until),
+        since=None if since is None else moment_from(since),
+        until=None if until is None else moment_from(until),
         incomplete=incomplete,
         progress=progress,
     )
@@ -167,28 +178,14 @@ def options_of(
     )
 
 
-def first_of(log: EventLog, since: int) -> int:
-    """The first record to export, as a caller counts it.
-
-    Raises:
-        SequenceRangeError: If there is none yet.
-    """
-    sequence, head = sequence_of(since), log.head()
-    if sequence > max(head, 1):
-        raise SequenceRangeError(
-            f"record {since} is beyond the last one of the store, which is {head}"
-        )
-    return sequence
-
-
 def export_of(
     log: EventLog,
     directory: Path,
     path: Path,
     *,
     options: Options,
-    since: int | None = None,
-    until: int | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     incomplete: bool = False,
     progress: Report | None = None,
 ) -> Exported:
@@ -196,8 +193,6 @@ def export_of(
     _need_pyarrow()
     destinations.check_place(path)
     check_outside(path, directory)
-    if since == 0:
-        since = 1
     # What is asked for is looked at before anything is made.
     _Increment(log, path, manifests.read(path), options, since, until, incomplete).close()
     with destinations.opened(path) as destination:
@@ -215,8 +210,8 @@ class _Increment:
         path: Path,
         manifest: Manifest | None,
         options: Options,
-        since: int | None,
-        until: int | None,
+        since: Moment | None,
+        until: Moment | None,
         incomplete: bool,
     ) -> None:
         self._log = log
@@ -225,32 +220,46 @@ class _Increment:
         self._lost: dict[str, Lost] = {}
         if manifest is not None:
             manifest.check_store(log, path)
-            manifest.check_options(options, since, path)
+            manifest.check_options(options, path)
             if incomplete:
                 self._lost = manifest.lost(path)
                 self._manifest = manifest.recounted(path, self._lost)
             else:
                 manifest.check_files(path)
-        self.first = manifest.sequence + 1 if manifest else since or 1
+        self.first = self._begin(since, path)
         self._hold = log.hold(self.first)
         try:
             head = log.head()
-            if until is not None and until > head:
+            end = head if until is None else last_up_to(log, until)
+            if end > head:
                 raise SequenceRangeError(
-                    f"record {until} is beyond the last one of the store, which is {head}"
+                    f"record {end} is beyond the last one of the store, which is {head}"
                 )
-            self.last = head if until is None else until
-            if manifest is None and until is not None and until < self.first:
+            if manifest is None and until is not None and end < self.first:
                 raise SequenceRangeError(
-                    f"record {until} comes before record {self.first}, from which on is asked for"
+                    f"record {end} comes before record {self.first}, from which on is asked for"
                 )
-            self.last = max(self.last, self.first - 1)
+            self.last = max(end, self.first - 1)
             self._histories = self._open(head, manifest is not None, incomplete)
             if manifest is not None:
                 manifest.check_columns(self._columns(), path)
         except BaseException:
             self.close()
             raise
+
+    def _begin(self, since: Moment | None, path: Path) -> int:
+        """The first record to look at.
+
+        An export that is there goes on by itself. What it began with is not looked up again: a
+        compaction takes times, and runs go on or are deleted.
+        """
+        self._since = since
+        if self._manifest is None:
+            return 1 if since is None else first_from(self._log, since)
+        if since is not None and since != self._manifest.since:
+            self._manifest.check_first(first_from(self._log, since), path)
+        self._since = self._manifest.since or since
+        return self._manifest.sequence + 1
 
     def close(self) -> None:
         self._hold.close()
@@ -259,6 +268,8 @@ class _Increment:
         options = self._options
         self._check_columns_asked()
         begins = not goes_on and self.first == 1
+        # Where nothing is new, nothing can be missing of it.
+        incomplete = incomplete or (goes_on and self.last < self.first)
         histories = {}
         for table in options.tables:
             try:
@@ -273,6 +284,7 @@ class _Increment:
                     event_types=options.event_types,
                     incomplete=incomplete or table not in _VERSIONS,
                     head=head,
+                    known=goes_on,
                 )
             except SequenceRangeError as error:
                 if not goes_on:
@@ -354,6 +366,7 @@ class _Increment:
             sequence=0,
             tables={},
         )
+        begun = replace(begun, since=self._since)
         new = begun.follow(self._log, self.last, rows, destination.draft, self._columns())
         destination.commit(new)
         return Exported(self.first, self.last, rows, size, self._lost)

@@ -16,6 +16,7 @@ from dagster_lmdb._export.errors import (
     MissingFilesError,
     NotAnExportError,
 )
+from dagster_lmdb._moments import Moment
 
 TABLES = ("events", "runs", "ticks", "asset_checks", "backfills")
 PARTITIONINGS = ("date", "event_type")
@@ -75,6 +76,8 @@ class Manifest:
     first: int
     sequence: int
     tables: dict[str, Table]
+    #: What ``first`` was asked for as; None where it was not, or an earlier release wrote it.
+    since: Moment | None = None
     #: ``(sequence, checksum)``, ascending.
     marks: list[tuple[int, int]] = field(default_factory=list)
     increments: int = 0
@@ -82,7 +85,11 @@ class Manifest:
     def dump(self) -> str:
         """The file's text."""
         head = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
-        return json.dumps(head | asdict(self), indent=2) + "\n"
+        since = None
+        if self.since is not None:
+            named = self.since._asdict().items()
+            since = {name: value for name, value in named if value is not None}
+        return json.dumps(head | asdict(self) | {"since": since}, indent=2) + "\n"
 
     def follow(
         self,
@@ -111,6 +118,7 @@ class Manifest:
             epoch=log.epoch,
             options=self.options,
             first=self.first,
+            since=self.since,
             sequence=last,
             tables=tables,
             marks=(self.marks + mark)[-_MARKS:],
@@ -141,7 +149,7 @@ class Manifest:
         if not all(known) or (not known and log.epoch != self.epoch):
             raise taken_back
 
-    def check_options(self, options: Options, since: int | None, path: Path) -> None:
+    def check_options(self, options: Options, path: Path) -> None:
         """Checks that a call asks for more of the same.
 
         Raises:
@@ -154,9 +162,16 @@ class Manifest:
                     f"{path} was made with {_shown(name, there)}, and is asked for"
                     f" {_shown(name, asked)}; give the same options, or name another directory"
                 )
-        if since is not None and since != self.first:
+
+    def check_first(self, first: int, path: Path) -> None:
+        """Checks that a call asks for what there is from its first record on.
+
+        Raises:
+            ExportMismatchError: If it asks from another record on.
+        """
+        if first != self.first:
             raise ExportMismatchError(
-                f"{path} begins at record {self.first}, and is asked for from record {since} on; it"
+                f"{path} begins at record {self.first}, and is asked for from record {first} on; it"
                 f" goes on after record {self.sequence} by itself"
             )
 
@@ -238,10 +253,12 @@ def read(directory: Path) -> Manifest | None:
                 f"{directory} was written with version {version} of the schema, and this release"
                 f" writes version {SCHEMA_VERSION}; export to another directory"
             )
+        since = content.pop("since", None)
         tables = {name: Table(**table) for name, table in content.pop("tables").items()}
         manifest = Manifest(
             options=Options(**content.pop("options")),
             tables=tables,
+            since=None if since is None else Moment(**since),
             marks=[(int(sequence), int(checksum)) for sequence, checksum in content.pop("marks")],
             **content,
         )
@@ -301,6 +318,7 @@ def _check(manifest: Manifest) -> None:
         and options.partition_by in (None, *PARTITIONINGS),
         "tables": list(tables) == options.tables and set(tables) <= set(TABLES),
         "columns": all(is_names(table.columns) for table in tables.values()),
+        "since": manifest.since is None or _is_one(manifest.since),
     }
     if all(rules.values()):
         rules |= {
@@ -310,6 +328,13 @@ def _check(manifest: Manifest) -> None:
         }
     if wrong := [name for name, holds in rules.items() if not holds]:
         raise ValueError(f"its {wrong[0]}")
+
+
+def _is_one(moment: Moment) -> bool:
+    """Whether a moment is a sequence, a time or the end of a run, and nothing else."""
+    kinds = zip(moment, (int, float, str), strict=True)
+    named = [(value, kind) for value, kind in kinds if value is not None]
+    return len(named) == 1 and all(type(value) is kind for value, kind in named)
 
 
 def _shown(name: str, value: str | Sequence[str] | None) -> str:

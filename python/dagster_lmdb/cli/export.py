@@ -1,12 +1,10 @@
 """``dagster-lmdb export``: history into Parquet files, and what is new into more of them."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from dagster_lmdb._core import EventLog
 from dagster_lmdb._export.manifest import PARTITIONINGS, TABLES
 from dagster_lmdb._moments import Moment
 from dagster_lmdb.cli.counts import counted
@@ -14,7 +12,6 @@ from dagster_lmdb.cli.moments import MomentType
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.sizes import readable
 from dagster_lmdb.cli.store import open_store, store_arguments
-from dagster_lmdb.errors import NoSuchMomentError
 
 if TYPE_CHECKING:
     from dagster_lmdb._export.export import Exported
@@ -51,7 +48,8 @@ _ONE_OF = {
     type=MomentType(),
     metavar="SEQUENCE|TIME|run:RUN_ID",
     help="Begin with this record; or with the first record that came later than this time, in local"
-    " time where it names no zone; or after the end of this run. Only the first call needs it.",
+    " time where it names no zone; or after the end of this run. Only the first call needs it; a"
+    " further one with the same goes on, whatever it would mean by then.",
 )
 @click.option(
     "--until",
@@ -121,8 +119,8 @@ def export(
             directory,
             destination,
             options=options,
-            since=_first(store, since),
-            until=None if until is None else until.resolve(store, time.time()),
+            since=since,
+            until=until,
             incomplete=incomplete,
             progress=report,
         )
@@ -132,23 +130,6 @@ def export(
             f"Missing of {table}, although earlier calls wrote it: {counted(lost.files, 'file')},"
             f" {readable(lost.bytes)}."
         )
-
-
-def _first(store: EventLog, since: Moment | None) -> int | None:
-    """The first record of a moment, or after it."""
-    if since is None:
-        return None
-    if since.sequence is not None:
-        from dagster_lmdb._export.export import first_of
-
-        return first_of(store, since.sequence)
-    try:
-        return since.resolve(store, time.time()) + 1
-    except NoSuchMomentError:
-        # Before the first record, unless it is still to come.
-        if since.time is None or since.time > time.time():
-            raise
-        return 1
 
 
 def _summary(done: "Exported", destination: Path) -> str:

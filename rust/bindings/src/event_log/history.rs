@@ -77,6 +77,7 @@ impl EventLog {
         event_types = None,
         incomplete = false,
         head = None,
+        known = false,
     ))]
     #[allow(
         clippy::too_many_arguments,
@@ -94,6 +95,7 @@ impl EventLog {
         event_types: Option<Vec<String>>,
         incomplete: bool,
         head: Option<u64>,
+        known: bool,
     ) -> PyResult<History> {
         let table = table_named(table)?;
         let ask = Ask {
@@ -105,6 +107,7 @@ impl EventLog {
             event_types,
             head,
             incomplete,
+            known,
         };
         let history = py
             .detach(|| eventlog::arrow::History::open(&self.engine, table, ask))

@@ -47,6 +47,9 @@ pub struct Ask {
     pub head: Option<u64>,
     /// Whether what a compaction has left will do, from a sequence below the horizon.
     pub incomplete: bool,
+    /// Whether runs and assets that are not there are none that never were: they have been looked for
+    /// before, and may be deleted since.
+    pub known: bool,
 }
 
 /// Rows of a table, as one moment has them. Cheap to clone.
@@ -66,7 +69,7 @@ impl History {
     ///
     /// # Errors
     ///
-    /// [`Error::NotThere`] for a run or an asset that is not, [`Error::BeyondHead`] and
+    /// [`Error::NotThere`] for a run or an asset that is not (but where they are `known`), [`Error::BeyondHead`] and
     /// [`Error::BelowHorizon`] for a sequence that the log does not have, or not whole;
     /// [`Error::Refused`] for a column, a type or a filter that the table does not have.
     pub fn open(log: &EventLog, table: HistoryTable, ask: Ask) -> Result<Self> {
@@ -107,17 +110,8 @@ impl History {
                 Some(Place::Sequence(until)) => Sequence::new(until),
                 Some(Place::Time(_)) | None => head,
             };
-            for run_id in ask.runs.iter().flatten() {
-                let is_known = reader.run(run_id)?.is_some()
-                    || documents::by_key(reader, Space::Run, run_id)?.is_some();
-                if !is_known {
-                    return Err(Error::NotThere(format!("run {run_id}")));
-                }
-            }
-            for asset_key in ask.assets.iter().flatten() {
-                if reader.asset(asset_key)?.is_none() {
-                    return Err(Error::NotThere(format!("asset {asset_key}")));
-                }
+            if !ask.known {
+                check_there(reader, &ask)?;
             }
             let listed = match (&ask.runs, table) {
                 (Some(runs), HistoryTable::Events) => of_runs(reader, runs, after, end, head)?,
@@ -190,6 +184,22 @@ fn beyond(sequence: u64, head: Sequence) -> Error {
         sequence,
         head: head.get(),
     }
+}
+
+fn check_there(reader: &Reader<'_>, ask: &Ask) -> Result<()> {
+    for run_id in ask.runs.iter().flatten() {
+        let is_there = reader.run(run_id)?.is_some()
+            || documents::by_key(reader, Space::Run, run_id)?.is_some();
+        if !is_there {
+            return Err(Error::NotThere(format!("run {run_id}")));
+        }
+    }
+    for asset_key in ask.assets.iter().flatten() {
+        if reader.asset(asset_key)?.is_none() {
+            return Err(Error::NotThere(format!("asset {asset_key}")));
+        }
+    }
+    Ok(())
 }
 
 fn check_names(table: HistoryTable, ask: &Ask) -> Result<()> {
