@@ -173,7 +173,7 @@ def test_absorbing_twice_adds_nothing(capsule: Path, target: Path, origin: Store
     before = head(target)
     text = absorbed(capsule, target)
     assert "Added 0 runs with 0 events" in text
-    assert "There already: 4 runs." in text
+    assert "There already: 4 runs, 1 tick and 1 backfill." in text
     assert head(target) == before
     # Nor where they came from.
     before = head(origin.directory)
@@ -192,7 +192,7 @@ def test_events_that_are_there_with_the_same_texts_are_not_read(
 
     absorbed(capsule, target)
     monkeypatch.setattr("dagster_lmdb.debug.capsule.deserialize_value", refuses)
-    assert "There already: 4 runs." in absorbed(capsule, target)
+    assert "There already: 4 runs, 1 tick and 1 backfill." in absorbed(capsule, target)
     with pytest.raises(CapsuleVersionError):
         _ = read_capsule(capsule).runs[0].events
 
@@ -202,7 +202,7 @@ def test_the_same_events_in_other_texts_are_there_already(
 ) -> None:
     absorbed(capsule, target)
     changed(capsule, lambda text: json.dumps(json.loads(text), separators=(",", ":")))
-    assert "There already: 4 runs." in absorbed(capsule, target)
+    assert "There already: 4 runs, 1 tick and 1 backfill." in absorbed(capsule, target)
 
 
 def test_what_is_new_is_added_to_what_is_there(
@@ -211,7 +211,7 @@ def test_what_is_new_is_added_to_what_is_there(
     absorbed(extracted(origin, tmp_path / "one", "letters"), target)
     text = absorbed(extracted(origin, tmp_path / "two", "letters", "everything"), target)
     assert "Added 1 run " in text
-    assert "There already: 1 run." in text
+    assert "There already: 1 run, 1 tick and 1 backfill." in text
     assert instance.get_runs_count() == 2
     assert len(instance.get_ticks("an_origin", "a_selector")) == 1
     assert instance.run_storage.get_backfills_count() == 1

@@ -21,7 +21,7 @@ from dagster._core.execution.backfill import (
     BulkActionStatus,
     PartitionBackfill,
 )
-from dagster._core.scheduler.instigation import TickData
+from dagster._core.scheduler.instigation import InstigatorTick, TickData
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, DagsterRun, RunsFilter
 from dagster._core.storage.tags import TICK_ID_TAG
 from dagster._time import get_current_timestamp
@@ -43,16 +43,31 @@ BATCH = 20_000
 
 
 @dataclass(frozen=True)
+class Taken:
+    """What became of the ticks of a capsule, or of its backfills."""
+
+    added: int
+    #: Those that were there already, with the same content.
+    present: int
+    #: Ids of those that are there with other content, and were left.
+    other: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Absorbed:
     """What was added, and what was there already."""
 
+    #: Ids of runs.
     added: Sequence[str]
     present: Sequence[str]
     events: int
+    snapshots: int
+    ticks: Taken
+    backfills: Taken
+    #: Runs that were there already, and name their tick from now on.
+    named: Sequence[str]
     #: Backfills that had not ended, and were put as canceled, so that no daemon goes on with them.
     canceled_backfills: Sequence[str]
-    #: Backfills that are there with other content, and were left.
-    other_backfills: Sequence[str]
 
 
 def absorb(
@@ -64,6 +79,9 @@ def absorb(
     report: Report | None = None,
 ) -> Absorbed:
     """Takes runs into a store, which is made if there is none.
+
+    What the store lacks is added: runs with their events, and the snapshots, ticks and backfills of
+    all runs, those that are there already too.
 
     Cost: the capsule's events, and those that the store has of its runs. A run that is there with
     events of the same texts costs these texts.
@@ -92,25 +110,22 @@ def absorb(
     with _alone(directory):
         source = Source(directory, overrides)
         plans = [_plan(source, run) for run in contents.runs]
-        wanted = [plan for plan in plans if not plan.present]
-        if not wanted:
-            return Absorbed([], [plan.run_id for plan in plans], 0, [], [])
-        for snapshot in contents.snapshots.values():
-            source.runs.add_snapshot(snapshot)
-        canceled, other = _put_backfills(source, contents.backfills)
-        ticks = {
-            old: _put_tick(source, tick)
-            for old, tick in contents.ticks.items()
-            if any(plan.run.run.tags.get(TICK_ID_TAG) == str(old) for plan in wanted)
-        }
+        wanted = [plan for plan in plans if plan.here is None]
+        snapshots = _put_snapshots(source, contents)
+        backfills, canceled = _put_backfills(source, contents.backfills)
+        ticks, ids = _put_ticks(source, contents, plans)
+        named = _name_ticks(source, plans, ids)
         stored = _store_events(source, wanted, report)
-        _put_runs(source, wanted, ticks)
+        _put_runs(source, wanted, ids)
     return Absorbed(
         added=[plan.run_id for plan in wanted],
-        present=[plan.run_id for plan in plans if plan.present],
+        present=[plan.run_id for plan in plans if plan.here is not None],
         events=stored,
+        snapshots=snapshots,
+        ticks=ticks,
+        backfills=backfills,
+        named=named,
         canceled_backfills=canceled,
-        other_backfills=other,
     )
 
 
@@ -119,8 +134,8 @@ class _Plan:
     """What is to be done about a run."""
 
     run: CapsuleRun
-    #: Whether it is there, whole and the same.
-    present: bool
+    #: As it is there, whole and the same.
+    here: DagsterRun | None
     #: What is not there of its events.
     missing: Sequence[EventLogEntry]
 
@@ -174,13 +189,13 @@ def _plan(source: Source, wanted: CapsuleRun) -> _Plan:
                 f" {len(wanted.events):,} in the capsule); nothing was added. Absorb into another"
                 " store"
             )
-        return _Plan(wanted, True, [])
+        return _Plan(wanted, records[0].dagster_run, [])
     if here != list(wanted.events[: len(here)]):
         raise ConflictingRunError(
             f"there are {len(here):,} events of run {run_id} here that are not the capsule's;"
             " nothing was added. Absorb into another store"
         )
-    return _Plan(wanted, False, wanted.events[len(here) :])
+    return _Plan(wanted, None, wanted.events[len(here) :])
 
 
 def _same_texts(source: Source, stored: Sequence[Event], texts: Sequence[str] | None) -> bool:
@@ -212,31 +227,91 @@ def _why(here: DagsterRun, wanted: DagsterRun) -> str:
     return "its origin or its snapshots differ"
 
 
+def _put_snapshots(source: Source, contents: Contents) -> int:
+    added = 0
+    for snapshot_id, snapshot in contents.snapshots.items():
+        if not source.runs.has_snapshot(snapshot_id):
+            source.runs.add_snapshot(snapshot)
+            added += 1
+    return added
+
+
 def _put_backfills(
     source: Source, backfills: Sequence[PartitionBackfill]
-) -> tuple[Sequence[str], Sequence[str]]:
-    canceled, other = [], []
+) -> tuple[Taken, Sequence[str]]:
+    """What became of backfills, and the ids of those that were put as canceled."""
+    added, present, other, canceled = 0, 0, [], []
     for backfill in backfills:
+        ended = backfill
         if backfill.status not in BULK_ACTION_TERMINAL_STATUSES:
-            backfill = backfill.with_status(BulkActionStatus.CANCELED)  # type: ignore[no-untyped-call]
-            canceled.append(backfill.backfill_id)
+            ended = backfill.with_status(BulkActionStatus.CANCELED)  # type: ignore[no-untyped-call]
         here = source.runs.get_backfill(backfill.backfill_id)
         if here is None:
-            source.runs.add_backfill(backfill)
-        elif here != backfill:
+            source.runs.add_backfill(ended)
+            added += 1
+            if ended is not backfill:
+                canceled.append(backfill.backfill_id)
+        elif here in (backfill, ended):
+            present += 1
+        else:
             other.append(backfill.backfill_id)
-    return canceled, other
+    return Taken(added, present, other), canceled
 
 
-def _put_tick(source: Source, tick: TickData) -> int:
-    """The id of the tick in this store, which it gets where it is not there."""
+def _put_ticks(
+    source: Source, contents: Contents, plans: Sequence[_Plan]
+) -> tuple[Taken, Mapping[int, int]]:
+    """What became of ticks, and by their ids in the capsule those that they have here."""
+    added, present, other, ids = 0, 0, [], {}
+    for old, tick in contents.ticks.items():
+        runs = [plan.here for plan in plans if plan.here and _tick_id(plan.run.run) == old]
+        here = _tick_here(source, tick, runs)
+        if here is None:
+            ids[old] = source.schedules.create_tick(tick).tick_id
+            added += 1
+            continue
+        ids[old] = here.tick_id
+        if here.tick_data == tick:
+            present += 1
+        else:
+            other.append(str(here.tick_id))
+    return Taken(added, present, other), ids
+
+
+def _tick_here(source: Source, tick: TickData, runs: Sequence[DagsterRun]) -> InstigatorTick | None:
+    """The tick in this store: the one that its runs name here, or one with the same content."""
+
+    def place(tick: TickData) -> tuple[str, str | None, float]:
+        return tick.instigator_origin_id, tick.selector_id, tick.timestamp
+
+    named = {tick_id for run in runs if (tick_id := _tick_id(run)) is not None}
+    for here in source.schedules.get_ticks_by_ids(sorted(named)):
+        if place(here.tick_data) == place(tick):
+            return here
     at = tick.timestamp
     for here in source.schedules.get_ticks(
         tick.instigator_origin_id, tick.selector_id or "", after=at - 1, before=at + 1
     ):
         if here.tick_data == tick:
-            return here.tick_id
-    return source.schedules.create_tick(tick).tick_id
+            return here
+    return None
+
+
+def _tick_id(run: DagsterRun) -> int | None:
+    """The tick that a run names."""
+    text = run.tags.get(TICK_ID_TAG, "")
+    return int(text) if text.isdecimal() else None
+
+
+def _name_ticks(source: Source, plans: Sequence[_Plan], ticks: Mapping[int, int]) -> Sequence[str]:
+    """Has runs that are there already name the ticks that are there now; the ids of those runs."""
+    named = []
+    for plan in plans:
+        tick_id = ticks.get(_tick_id(plan.run.run) or 0)
+        if plan.here is not None and tick_id is not None and _tick_id(plan.here) != tick_id:
+            source.runs.add_run_tags(plan.run_id, {TICK_ID_TAG: str(tick_id)})
+            named.append(plan.run_id)
+    return named
 
 
 def _store_events(source: Source, plans: Sequence[_Plan], report: Report | None) -> int:
@@ -256,14 +331,15 @@ def _put_runs(source: Source, plans: Sequence[_Plan], ticks: Mapping[int, int]) 
     documents = []
     for plan in plans:
         wanted, run = plan.run, plan.run.run
-        tick_id = run.tags.get(TICK_ID_TAG, "")
-        if tick_id.isdigit() and int(tick_id) in ticks:
-            run = run.with_tags({**run.tags, TICK_ID_TAG: str(ticks[int(tick_id)])})
-        else:
-            run = _without_tick(run)
+        tick_id = ticks.get(_tick_id(run) or 0)
+        run = _without_tick(run)
+        if tick_id is not None:
+            run = run.with_tags({**run.tags, TICK_ID_TAG: str(tick_id)})
         terms: list[Term] = run_terms(run, created=wanted.created, updated=wanted.updated)
         for name, time in ((STARTED, wanted.started), (ENDED, wanted.ended)):
             if time is not None:
                 terms.append((name, "", time))
         documents.append((None, run.run_id, wanted.created, terms, run))
+    if not documents:
+        return
     source.log.put_documents("run", documents, "insert", get_current_timestamp())
