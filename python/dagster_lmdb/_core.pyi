@@ -698,6 +698,11 @@ class EventLog:
         value is a number or a text. ``leases`` and ``leased_from`` are there while readers hold
         history against a compaction.
         """
+    def leases(self) -> list[tuple[int, float]]:
+        """What readers hold against a compaction: the first record, and until when (Unix seconds).
+
+        A reader renews its leases for as long as it reads. Those that have expired are left out.
+        """
     def resize(self, map_size: int) -> None: ...
     def tail(
         self, *, after: int = 0, run_id: str | None = None, limit: int = 1000

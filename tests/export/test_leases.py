@@ -7,17 +7,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from dagster import DagsterInstance
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 from dagster._core.utils import make_new_run_id
 
 import dagster_lmdb
 from dagster_lmdb._core import EventLog
+from dagster_lmdb.cli import main
 from dagster_lmdb.errors import LeaseLostError
 from export.reading import rows
 from export.samples import a_tick
@@ -86,6 +89,66 @@ def test_a_compaction_leaves_what_is_being_read(ticks: Ticks, log: EventLog, sto
     assert leases(log) == 0
     assert compact(log) == 40
     assert log.verify().differences == []
+
+
+def compacted(store: Path, *options: str) -> list[str]:
+    """What the command says beyond what it freed."""
+    result = CliRunner().invoke(main, ["compact", str(store), *options])
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()[2:]
+
+
+def test_a_compaction_says_what_it_leaves_and_until_when(
+    ticks: Ticks, log: EventLog, store: Path
+) -> None:
+    since = log.head() + 1
+    ticks.change(5)
+    history = dagster_lmdb.history(store, "ticks", since=since)
+    assert [first for first, _ in log.leases()] == [since]
+    [(_, until)] = log.leases()
+    assert 0 < until - time.time() <= 60
+    shown = datetime.fromtimestamp(until).isoformat(" ", "seconds")
+    assert compacted(store) == [
+        f"A reader holds history from record {since:,} on until {shown}, and longer while it reads."
+        " From there on only heartbeats and cursors were freed; a later compaction frees the rest."
+    ]
+    assert compacted(store, "--keep", "1h") == []
+    del history
+    gc.collect()
+    assert log.leases() == []
+    assert compacted(store) == []
+
+
+def test_a_lease_behind_all_that_is_to_go_is_not_told(
+    ticks: Ticks, log: EventLog, store: Path
+) -> None:
+    history = dagster_lmdb.history(store, "ticks", since=log.head() + 1)
+    assert len(log.leases()) == 1
+    assert compacted(store) == []
+    del history
+
+
+def test_a_lease_that_ended_beside_a_compaction_is_told(
+    ticks: Ticks, log: EventLog, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = log.hold(1)
+
+    class Ending:
+        """The store, in which the reader ends with the compaction."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(log, name)
+
+        def compact(self, **options: Any) -> Any:
+            done = log.compact(**options)
+            hold.close()
+            return done
+
+    command = sys.modules["dagster_lmdb.cli.compact"]
+    monkeypatch.setattr(command, "open_store", lambda *_: Ending())
+    [said] = compacted(store)
+    assert said.startswith("A reader held history from record 1 on meanwhile. ")
+    assert compacted(store) == []
 
 
 def test_a_lease_ends_with_the_last_row(ticks: Ticks, log: EventLog, store: Path) -> None:

@@ -112,6 +112,20 @@ impl EventLog {
         Ok(stat)
     }
 
+    fn leases(&self, py: Python<'_>) -> PyResult<Vec<(u64, f64)>> {
+        let leases = py.detach(|| {
+            self.engine
+                .store()
+                .read(|snapshot| Ok(snapshot.meta().leases.clone()))
+        });
+        let now = now();
+        let live = leases.map_err(to_py)?.into_iter();
+        Ok(live
+            .filter(|lease| now < lease.until)
+            .map(|lease| (lease.from, lease.until))
+            .collect())
+    }
+
     fn resize(&self, py: Python<'_>, map_size: usize) -> PyResult<()> {
         py.detach(|| self.engine.store().resize(map_size))
             .map_err(to_py)
