@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -58,3 +59,14 @@ def test_the_readme_lists_every_verb_and_every_page() -> None:
         assert CliRunner().invoke(main, [verb, "--help"]).exit_code == 0
     pages = {page.name for page in (ROOT / "docs").glob("*.md")}
     assert pages == set(re.findall(r"\[docs/(\w+\.md)\]\(docs/\w+\.md\)", README))
+
+
+@pytest.mark.parametrize("verb", sorted(main.commands))
+def test_the_pages_name_every_option_of_a_verb(verb: str) -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(page.read_text() for page in pages)
+    options = [each for each in main.commands[verb].params if isinstance(each, click.Option)]
+    assert options
+    for option in options:
+        names = "|".join(map(re.escape, option.opts))
+        assert re.search(rf"(?<![\w-])({names})(?![\w-])", text), option.opts
