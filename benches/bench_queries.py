@@ -8,7 +8,7 @@ from benches.asking import ask
 from benches.conftest import Bench, Goal, Storages, faster, flat
 from benches.datasets import EMPTY, LARGE, PARTITIONS, SMALL
 from benches.events import endless, events_of_a_run
-from benches.peers import CONSOLIDATED, OURS, POSTGRES, SQLITE
+from benches.peers import CONSOLIDATED, MEMORY, OURS, POSTGRES, SQLITE
 from benches.queries import PARTITION_QUERIES, QUERIES, answer_size
 
 ON_DISK = [SQLITE, CONSOLIDATED, POSTGRES]
@@ -45,7 +45,7 @@ def bench_query_at_a_million(bench: Bench, storages: Storages, name: str) -> Non
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", PARTITION_QUERIES)
-@pytest.mark.peers(OURS, *ON_DISK)
+@pytest.mark.peers(OURS, *ON_DISK, MEMORY)
 def bench_many_partitions(bench: Bench, storages: Storages, name: str) -> None:
     """A query about an asset with 100,000 partitions."""
     bench.note(f"{name} of 100,000 partitions", faster(POSTGRES, 30))

@@ -8,7 +8,8 @@ import pytest
 from benches.asking import ask
 from benches.conftest import Bench, faster, flat
 from benches.datasets import LARGE, SMALL, WITH_RUNS, Datasets
-from benches.peers import OURS, close
+from benches.filling_runs import fill_run_storage
+from benches.peers import MEMORY, OURS, close
 from benches.run_questions import questions
 from benches.runs import SIZES
 from dagster._core.storage.runs import RunStorage
@@ -29,9 +30,12 @@ class RunStorages:
         self.on = cache(self._open)
 
     def _open(self, peer: str, size: str) -> RunStorage[Any]:
-        place = self._datasets.filled_runs(peer, size)
-        self._opened.append(self._datasets.places.open_runs(peer, place))
-        return self._opened[-1]
+        place = "" if peer == MEMORY else self._datasets.filled_runs(peer, size)
+        storage = self._datasets.places.open_runs(peer, place)
+        if peer == MEMORY:
+            fill_run_storage(peer, storage, SIZES[size])
+        self._opened.append(storage)
+        return storage
 
     def close(self) -> None:
         """Closes them all."""
@@ -47,7 +51,7 @@ def run_storages(datasets: Datasets) -> Iterator[RunStorages]:
 
 
 @pytest.mark.parametrize("name", SMALL_QUESTIONS)
-@pytest.mark.peers(*WITH_RUNS)
+@pytest.mark.peers(*WITH_RUNS, MEMORY)
 @pytest.mark.turns(2)
 def bench_runs_at_ten_thousand(bench: Bench, run_storages: RunStorages, name: str) -> None:
     """One question about ten thousand runs."""

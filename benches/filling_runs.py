@@ -63,6 +63,18 @@ def fill_runs(places: Places, name: str, place: str, size: int) -> None:
     if name == POSTGRES:
         places.postgres.execute(f"ALTER DATABASE {unfinished} SET synchronous_commit = off")
     storage: Any = places.open_runs(name, unfinished)
+    fill_run_storage(name, storage, size)
+    if name == POSTGRES:
+        with storage.connect() as connection:
+            connection.execute(sqlalchemy.text("VACUUM ANALYZE"))  # as its daemon would by and by
+    close(storage)
+    if name == POSTGRES:
+        places.postgres.execute(f"ALTER DATABASE {unfinished} RESET synchronous_commit")
+    places.rename(name, unfinished, place)
+
+
+def fill_run_storage(name: str, storage: Any, size: int) -> None:
+    """Stores so many runs into a run storage, without flushes."""
     if name != OURS:
         storage.has_backfill_id_column = lambda: True  # else it asks the database for each run
     with sqlite_without_flushes():
@@ -80,10 +92,3 @@ def fill_runs(places: Places, name: str, place: str, size: int) -> None:
                 connection.execute(RunTagsTable.insert(), tags)
         for backfill in backfills(size):
             storage.add_backfill(backfill)
-    if name == POSTGRES:
-        with storage.connect() as connection:
-            connection.execute(sqlalchemy.text("VACUUM ANALYZE"))  # as its daemon would by and by
-    close(storage)
-    if name == POSTGRES:
-        places.postgres.execute(f"ALTER DATABASE {unfinished} RESET synchronous_commit")
-    places.rename(name, unfinished, place)

@@ -23,7 +23,7 @@ from dagster._core.storage.event_log import (
     InMemoryEventLogStorage,
     SqliteEventLogStorage,
 )
-from dagster._core.storage.runs import RunStorage, SqliteRunStorage
+from dagster._core.storage.runs import InMemoryRunStorage, RunStorage, SqliteRunStorage
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 
@@ -115,6 +115,8 @@ class Places:
 
     def open_runs(self, name: str, place: str) -> RunStorage[Any]:
         """Opens a peer's run storage, in the same way."""
+        if name == MEMORY:
+            return InMemoryRunStorage()
         if name == POSTGRES:
             storage = PostgresRunStorage.from_config_value(
                 None, {"postgres_url": self.postgres.database(place)}

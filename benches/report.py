@@ -71,6 +71,22 @@ class Row:
         return text + mark + (f" ({times(ratio)})" if ratio is not None else "")
 
 
+def cell(row: Row, peer: str, rows: dict[str, Row]) -> str:
+    """A peer's figure and the ratio to ours.
+
+    Of one that has no history of this size: its figure of the row that ours is compared with, and
+    that row's size.
+    """
+    if peer in row.turns or peer in row.without:
+        return row.cell(peer)
+    for goal in row.goals:
+        smaller = rows.get(goal["row"]) if "at_most" in goal and "row" in goal else None
+        if smaller and peer in smaller.turns:
+            size = smaller.name.rpartition(", ")[2]
+            return f"{amount(smaller.figure(peer), smaller.unit)} ({size})"
+    return ""
+
+
 def amount(value: float, unit: str) -> str:
     """A figure with its unit; seconds in the unit that suits them."""
     if unit != "s":
@@ -145,7 +161,7 @@ def table(benchmarks: Sequence[dict[str, Any]]) -> str:
         others = [peer for peer in [*row.turns, *row.without] if peer not in (OURS, *COLUMNS)]
         beside = "; ".join(f"{peer} {row.cell(peer)}" for peer in others)
         goals = [verdict(row, goal, rows) for goal in row.goals]
-        cells = [row.cell(peer) for peer in (OURS, *COLUMNS)]
+        cells = [cell(row, peer, rows) for peer in (OURS, *COLUMNS)]
         lines.append([row.name, *cells, beside, "; ".join(goal for goal in goals if goal)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -3,9 +3,12 @@
 Usage: python benches/share.py [--sqlite] [--rate HZ]
 
 py-spy looks at all processes of the run, so many times a second, and at every thread that is not
-idle there. A look counts as the storage's where a frame of it is on the stack. Threads that sleep
-are passed over, and so is most of what a storage waits for: a flush or another writer. Imports
+idle there. A look counts as the storage's where a frame of it is on the stack. Imports
 count as the run's, the storage's own ones too, which `make bench ROWS=import` measures.
+
+A thread that waits is idle, also one that waits for a flush or another writer. So a second run is
+looked at with all its threads, of which those count that are in the storage. Most of the others
+wait for other processes, so that the share is of the first run's looks in both lines.
 """
 
 import argparse
@@ -54,6 +57,26 @@ def share(stacks: str, of: tuple[str, ...]) -> tuple[int, int]:
     return storage, everything
 
 
+def looks(sqlite: bool, rate: int, *options: str) -> tuple[int, int]:
+    """Looks at the storage, and all looks, of one run that py-spy starts."""
+    with tempfile.TemporaryDirectory() as directory:
+        stacks = Path(directory, "stacks")
+        run = [sys.executable, "-W", "ignore", __file__, "--run", Path(directory, "instance")]
+        profiled = subprocess.run(
+            [
+                *(Path(sys.executable).with_name("py-spy"), "record", "--subprocesses", *options),
+                *("--full-filenames", "--format", "raw", "--rate", str(rate)),
+                *("--output", stacks, "--", *run),
+                *(["--sqlite"] if sqlite else []),
+            ],
+            capture_output=True,
+            text=True,
+        )
+        if profiled.returncode:
+            raise SystemExit(profiled.stderr)
+        return share(stacks.read_text(), SQLITE if sqlite else OURS)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The storage's share of a run, by profile.")
     parser.add_argument("--sqlite", action="store_true", help="Dagster's default instead of ours")
@@ -63,23 +86,10 @@ def main() -> None:
     if arguments.run:
         run_assets(arguments.run, arguments.sqlite)
         return
-    with tempfile.TemporaryDirectory() as directory:
-        stacks = Path(directory, "stacks")
-        run = [sys.executable, "-W", "ignore", __file__, "--run", Path(directory, "instance")]
-        profiled = subprocess.run(
-            [
-                *(Path(sys.executable).with_name("py-spy"), "record", "--subprocesses"),
-                *("--full-filenames", "--format", "raw", "--rate", str(arguments.rate)),
-                *("--output", stacks, "--", *run),
-                *(["--sqlite"] if arguments.sqlite else []),
-            ],
-            capture_output=True,
-            text=True,
-        )
-        if profiled.returncode:
-            raise SystemExit(profiled.stderr)
-        storage, everything = share(stacks.read_text(), SQLITE if arguments.sqlite else OURS)
+    storage, everything = looks(arguments.sqlite, arguments.rate)
     print(f"{storage:,} of {everything:,} looks: {100 * storage / everything:.1f} %")
+    with_waits, _ = looks(arguments.sqlite, arguments.rate, "--idle")
+    print(f"with what waits there: {with_waits:,} looks, {100 * with_waits / everything:.1f} %")
 
 
 if __name__ == "__main__":
