@@ -1,6 +1,6 @@
 """An increment of an export, from the store to the destination."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from os import PathLike
@@ -17,6 +17,7 @@ from dagster_lmdb._export.errors import MissingPackageError
 from dagster_lmdb._export.manifest import PARTITIONINGS, TABLES, Lost, Manifest, Options
 from dagster_lmdb._history import asset_texts, type_names
 from dagster_lmdb._moments import Moment, MomentLike, first_from, last_up_to, moment_from
+from dagster_lmdb._progress import Report
 from dagster_lmdb.debug.destination import check_outside
 from dagster_lmdb.errors import BelowHorizonError, LmdbStoreError, SequenceRangeError
 
@@ -32,9 +33,6 @@ _VERSIONS = ("runs", "ticks", "backfills")
 _BY_RUN = ("events", "runs", "asset_checks")
 _BY_ASSET = ("events", "asset_checks")
 _BY_TYPE = ("events",)
-
-#: Called with a phase, how much of it is done, and how much there is.
-Report = Callable[[str, int, int], None]
 
 
 class Exported(NamedTuple):

@@ -9,10 +9,11 @@ from typing import TypeAlias
 import click
 
 from dagster_lmdb._core import EventLog
+from dagster_lmdb._opening import open_store
 from dagster_lmdb.cli.ages import Age
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.sizes import readable
-from dagster_lmdb.cli.store import open_store, store_arguments
+from dagster_lmdb.cli.store import store_arguments
 from dagster_lmdb.errors import NoSuchMomentError
 
 #: The first record that each holds, and until when.

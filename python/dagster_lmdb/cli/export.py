@@ -7,11 +7,12 @@ import click
 
 from dagster_lmdb._export.manifest import PARTITIONINGS, TABLES
 from dagster_lmdb._moments import Moment
+from dagster_lmdb._opening import open_store
 from dagster_lmdb.cli.counts import counted
 from dagster_lmdb.cli.moments import MomentType
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.sizes import readable
-from dagster_lmdb.cli.store import open_store, store_arguments
+from dagster_lmdb.cli.store import store_arguments
 
 if TYPE_CHECKING:
     from dagster_lmdb._export.export import Exported

@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 
 from dagster_lmdb._moments import OUTSIDE, Moment, what_is_missing
+from dagster_lmdb._opening import open_store
 from dagster_lmdb.cli.moments import MomentType
 from dagster_lmdb.cli.progress import progress_bar
-from dagster_lmdb.cli.store import open_store, store_arguments
+from dagster_lmdb.cli.store import store_arguments
 from dagster_lmdb.debug.destination import check_outside
 
 _EXAMPLES = """\b

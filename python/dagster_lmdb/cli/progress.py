@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster_lmdb._progress import Report as Report
+from dagster_lmdb._progress import Report
 from dagster_lmdb.cli.endings import ends_in_order
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from dagster_lmdb._opening import open_store
 from dagster_lmdb.cli.progress import progress_bar
-from dagster_lmdb.cli.store import open_store, store_arguments
+from dagster_lmdb.cli.store import store_arguments
 
 _EXAMPLES = """\b
 Example:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster_lmdb._core import DamagedRecordError, DamagedStoreError, LmdbStoreError
-from dagster_lmdb.cli.store import open_store
+from dagster_lmdb._opening import open_store
 
 # Seconds between two lines about one phase.
 _INTERVAL = 0.1

@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from dagster_lmdb._opening import open_store
 from dagster_lmdb._texts import json_text
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.sizes import readable
-from dagster_lmdb.cli.store import open_store, store_arguments
+from dagster_lmdb.cli.store import store_arguments
 
 _EXAMPLES = """\b
 Examples:

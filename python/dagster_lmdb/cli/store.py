@@ -6,9 +6,6 @@ from typing import Any, TypeVar
 
 import click
 
-# Verbs find what opens a store beside what names it.
-from dagster_lmdb._opening import open_store as open_store
-
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 

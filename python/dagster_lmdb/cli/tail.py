@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import click
 
 from dagster_lmdb._core import EventLog, LmdbStoreError
+from dagster_lmdb._opening import open_store
 from dagster_lmdb._texts import json_text, printable
-from dagster_lmdb.cli.store import open_store, store_arguments
+from dagster_lmdb.cli.store import store_arguments
 
 _PAGE = 1000
 _SAFETY_TIMEOUT = 1.0

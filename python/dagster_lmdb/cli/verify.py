@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import click
 
+from dagster_lmdb._progress import Report
 from dagster_lmdb.cli.pipes import may_stay_unread
-from dagster_lmdb.cli.progress import Report, progress_bar
+from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.store import store_arguments
 
 _MOST_FINDINGS = 50

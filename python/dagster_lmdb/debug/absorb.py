@@ -26,10 +26,10 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES, DagsterRun, Run
 from dagster._core.storage.tags import TICK_ID_TAG
 from dagster._time import get_current_timestamp
 
+from dagster_lmdb._opening import open_store
+from dagster_lmdb._progress import Report
 from dagster_lmdb._rows import Event, Term
 from dagster_lmdb._runs import ENDED, STARTED, run_terms
-from dagster_lmdb.cli.progress import Report
-from dagster_lmdb.cli.store import open_store
 from dagster_lmdb.debug.capsule import CapsuleRun, Contents
 from dagster_lmdb.debug.errors import (
     AbsorbRunningError,
