@@ -57,30 +57,25 @@ def store_line(events: LmdbEventLogStorage, message: str, run_id: str | None = N
     return run_id
 
 
-def between(events: LmdbEventLogStorage) -> float:
-    """A time between two lines, the second of which goes with the next compaction."""
-    store_line(events, "before")
-    at = round(time.time(), 6)
-    gone = store_line(events, "soon deleted")
-    store_line(events, "after")
-    events.delete_events(gone)
-    return at
-
-
 def test_a_time_stays_the_record_that_it_was(
     instance: DagsterInstance, events: LmdbEventLogStorage, store: Path, dest: Path
 ) -> None:
-    at = between(events)
+    """An event from before it that is stored later, or a compaction, gives it another."""
+    store_line(events, "before")
+    at = round(time.time(), 6)
     since = datetime.fromtimestamp(at).isoformat()
     exported(store, dest, *EVENTS, "--since", since)
     first = manifest(dest)["first"]
     assert manifest(dest)["since"] == {"time": at}
+    events.store_event(log_line(make_new_run_id(), "late", timestamp=at - 5))
+    gone = store_line(events, "soon deleted")
+    store_line(events, "after")
+    events.delete_events(gone)
     events._log.compact(now=time.time())
     assert events._log.resolve(time=at, now=time.time()) + 1 != first
-    store_line(events, "later")
     exported(store, dest, *EVENTS, "--since", since)
     exported(store, dest, *EVENTS, "--since", datetime.fromtimestamp(at, timezone.utc).isoformat())
-    assert messages(dest) == ["after", "later"]
+    assert messages(dest) == ["late", "after"]
     assert manifest(dest)["first"] == first
     other = datetime.fromtimestamp(at + 0.001).isoformat()
     assert f"begins at record {first}, and is asked for" in refused(
