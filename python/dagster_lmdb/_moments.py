@@ -95,6 +95,8 @@ def moment_from(value: MomentLike) -> Moment:
 
         return Moment(time=seconds(value))
     try:
+        if isinstance(value, bool):
+            raise TypeError
         sequence = operator.index(value)
     except TypeError:
         raise TypeError(
@@ -143,8 +145,9 @@ def what_is_missing(sequence: int, whole_from: int, registers_from: int) -> list
     missing = []
     if sequence < whole_from - 1:
         missing.append(
-            "states of schedules, sensors, ticks, backfills and pools that were overwritten up to"
-            f" record {whole_from - 1:,}, and what belonged to runs and ticks that were deleted"
+            "states and tags of runs, states of schedules, sensors, ticks, backfills and pools that"
+            f" were overwritten up to record {whole_from - 1:,}, and what belonged to runs and"
+            " ticks that were deleted"
         )
     if sequence < registers_from - 1:
         missing.append(

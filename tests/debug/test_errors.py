@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from dagster_lmdb.debug.player import place_of_step
 from dagster_lmdb.debug.redact import Redaction
 from dagster_lmdb.debug.runs import Source, read_run
 from dagster_lmdb.errors import LmdbStoreError
+from debug.history import Store, call
 from python.entries import event, log_line, run
 
 
@@ -121,6 +123,29 @@ def test_an_error_says_why(
         act(Source(tmp_path / "history"), taken)
     assert taken.read_text() == "as it was"
     assert {each.name for each in place.iterdir()} <= {"taken", "new"}
+
+
+@pytest.mark.parametrize("verb", ["extract", "trace"])
+@pytest.mark.parametrize("through", ["itself", "a link", "its data file's link"])
+def test_nothing_is_written_over_the_files_of_a_store(
+    store: Store, tmp_path: Path, verb: str, through: str
+) -> None:
+    there = tmp_path / "history"
+    shutil.copytree(store.directory, there)
+    place = there
+    if through == "a link":
+        place = tmp_path / "link"
+        place.symlink_to(there)
+    elif through == "its data file's link":
+        (there / "data.mdb").rename(tmp_path / "elsewhere.mdb")
+        (there / "data.mdb").symlink_to(tmp_path / "elsewhere.mdb")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for name in ("data.mdb", "journal", "new", "new/er"):
+        run_id = store.runs["failing"]
+        result = call(verb, store.directory, run_id, "-o", place / name, "--force")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "is in the directory of the store" in result.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_every_error_has_a_test() -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from dagster import DagsterInstance, EventLogEntry
+from dagster import DagsterEventType, DagsterInstance, EventLogEntry
 from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.utils import make_new_run_id
 
@@ -22,7 +22,7 @@ from dagster_lmdb import LmdbEventLogStorage
 from export import oracle, samples
 from export.exports import TABLES, call, contents, files, fill, read
 from export.reading import assert_same, rows
-from python.entries import log_line, run, store_a_stranger
+from python.entries import event, log_line, run, store_a_stranger
 
 
 def entries(events: LmdbEventLogStorage) -> list[tuple[int, EventLogEntry]]:
@@ -222,6 +222,11 @@ def test_rows_and_columns_are_those_asked_for(
     (failure,) = read(of_type, "events")
     assert list(failure) == ["sequence", "event_type", "message"]
     assert files(of_type) == files(of_type, "events")
+    # As users know what is stored as PIPELINE_SUCCESS.
+    events.store_event(event(run_id, DagsterEventType.RUN_SUCCESS))
+    of_status = tmp_path / "status"
+    assert call(store, of_status, "--type", "RUN_SUCCESS").exit_code == 0
+    assert {row["event_type"] for row in read(of_status, "events")} == {"PIPELINE_SUCCESS"}
 
 
 @pytest.mark.parametrize("columns", [(), ("--columns", "message,run_id")])

@@ -234,6 +234,7 @@ def test_other_filters(dest: Path, store: Path, tmp_path: Path, instance: Dagste
     ("change", "says"),
     [
         (lambda manifest: manifest.update(schema_version=2), "with version 2 of the schema"),
+        (lambda manifest: manifest.update(schema_version="1"), "with version '1' of the schema"),
         (lambda manifest: manifest["tables"]["runs"]["columns"].remove("tags"), "differ from this"),
     ],
 )
@@ -261,6 +262,7 @@ def test_what_is_not_there(dest: Path, store: Path, tmp_path: Path) -> None:
         (["--asset", "no/such"], "is not there"),
         (["--type", "NOTHING"], "NOTHING is not a type"),
         (["--columns", "nothing"], "has a column nothing; there are asset_key"),
+        (["--columns", ""], "has a column ; there are asset_key"),
         (["--table", "runs", "--partition-by", "event_type"], "only events can be partitioned"),
         (["--table", "ticks", "--run", "nobody"], "table ticks cannot be filtered by run"),
         (["--since", head + 1], f"record {head + 1} is beyond the last one of the store"),

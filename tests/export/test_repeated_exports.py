@@ -301,6 +301,7 @@ def test_python_takes_a_sequence_as_number_and_as_text(
         ("soon", ValueError),
         ("run:nobody", errors.NoSuchMomentError),
         (12.0, TypeError),
+        (True, TypeError),
         (float("nan"), TypeError),
         (-1, errors.SequenceRangeError),
         (2**70, errors.SequenceRangeError),

@@ -208,7 +208,7 @@ def test_below_the_horizon_it_says_what_is_missing_and_goes_on_where_it_can(
 
     said = fork(whole, destination, then, "--incomplete")
     assert "Missing" in said
-    assert "states of schedules, sensors" in said
+    assert "states and tags of runs, states of schedules, sensors" in said
     assert EventLog(destination).find_documents("instigator") == [], "it was overwritten"
 
     said = fork(whole, tmp_path / "later", later)

@@ -18,7 +18,7 @@ from dagster_lmdb._export.manifest import PARTITIONINGS, TABLES, Lost, Manifest,
 from dagster_lmdb._history import asset_texts, type_names
 from dagster_lmdb._moments import Moment, MomentLike, first_from, last_up_to, moment_from
 from dagster_lmdb._progress import Report
-from dagster_lmdb.debug.destination import check_outside
+from dagster_lmdb.debug.destination import check_outside_stores
 from dagster_lmdb.errors import BelowHorizonError, LmdbStoreError, SequenceRangeError
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def export_of(
     """The same of a store that is open."""
     _need_pyarrow()
     destinations.check_place(path)
-    check_outside(path, directory)
+    check_outside_stores(path)
     # What is asked for is looked at before anything is made.
     _Increment(log, path, manifests.read(path), options, since, until, incomplete).close()
     with destinations.opened(path) as destination:

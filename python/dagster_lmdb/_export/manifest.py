@@ -248,9 +248,9 @@ def read(directory: Path) -> Manifest | None:
         if content.pop("format") != FORMAT:
             raise NotAnExportError(f"{directory} is not an export: its {NAME} is another program's")
         version = content.pop("schema_version")
-        if version != SCHEMA_VERSION:
+        if type(version) is not int or version != SCHEMA_VERSION:
             raise ExportVersionError(
-                f"{directory} was written with version {version} of the schema, and this release"
+                f"{directory} was written with version {version!r} of the schema, and this release"
                 f" writes version {SCHEMA_VERSION}; export to another directory"
             )
         since = content.pop("since", None)

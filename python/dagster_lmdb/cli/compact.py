@@ -37,11 +37,11 @@ Examples:
 def compact(directory: Path, overrides: tuple[str, ...], keep: float | None) -> None:
     """Take from the log of DIR what later records supersede.
 
-    Heartbeats, cursors, states of schedules, sensors, ticks and backfills that were overwritten go,
-    and so does what belongs to deleted runs and purged ticks. What Dagster shows stays as it is;
-    what goes is how it was before. Writers and readers go on meanwhile. The room is used again by
-    later records; the file itself does not shrink. A compaction that was broken off is gone on
-    with. What a reader of history or an export has yet to read stays, and is told.
+    Heartbeats, cursors, states of runs, schedules, sensors, ticks and backfills that were
+    overwritten go, and so does what belongs to deleted runs and purged ticks. What Dagster shows
+    stays as it is; what goes is how it was before. Writers and readers go on meanwhile. The room is
+    used again by later records; the file itself does not shrink. A compaction that was broken off
+    is gone on with. What a reader of history or an export has yet to read stays, and is told.
     """
     store = open_store(directory, overrides)
     now = time.time()

@@ -102,15 +102,15 @@ def export(
     mean.
     """
     from dagster_lmdb._export.export import export_of, options_of
-    from dagster_lmdb._history import asset_texts
+    from dagster_lmdb._history import asset_texts, type_names
 
-    names = [name.strip() for name in columns.split(",")] if columns else None
+    names = None if columns is None else [name.strip() for name in columns.split(",")]
     options = options_of(
         tables=tables or None,
         columns=names,
         runs=runs or None,
         assets=asset_texts(assets) if assets else None,
-        event_types=types or None,
+        event_types=type_names(types) if types else None,
         partition_by=partition_by,
     )
     store = open_store(directory, overrides)

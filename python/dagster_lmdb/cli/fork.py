@@ -10,7 +10,7 @@ from dagster_lmdb._opening import open_store
 from dagster_lmdb.cli.moments import MomentType
 from dagster_lmdb.cli.progress import progress_bar
 from dagster_lmdb.cli.store import store_arguments
-from dagster_lmdb.debug.destination import check_outside
+from dagster_lmdb.debug.destination import check_outside_stores
 
 _EXAMPLES = """\b
 Examples:
@@ -57,7 +57,7 @@ def fork(
     """
     store = open_store(directory, overrides)
     if not destination.exists():
-        check_outside(destination, directory)
+        check_outside_stores(destination)
     with progress_bar() as report:
         sequence = moment.resolve(store, time.time(), report)
         made = store.fork(

@@ -21,8 +21,9 @@ def whole_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
 
     Raises:
         DestinationExistsError: If there is a file of this name, before or after the writing.
-        DestinationError: If it cannot be written.
+        DestinationError: If it cannot be written, or is in the directory of a store.
     """
+    check_outside_stores(path)
     if path.is_dir() or (not force and os.path.lexists(path)):
         raise destination_exists(path)
     try:
@@ -46,14 +47,19 @@ def whole_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
             os.unlink(name)
 
 
-def check_outside(path: Path, store: Path) -> None:
+def check_outside_stores(path: Path) -> None:
     """Checks that what is to be written is not within a store, which has its own files there.
 
     Raises:
         DestinationError: If it is, whatever links lead there.
     """
-    if path.resolve().is_relative_to(store.resolve()):
-        raise DestinationError(f"{path} is in the directory of the store; name one elsewhere")
+    # A file takes the place of a link, and what is put into a directory goes where a link leads.
+    place, target = path.parent.resolve(), path.resolve()
+    for directory in (place, *place.parents, target, *target.parents):
+        if (directory / "data.mdb").is_file():
+            raise DestinationError(
+                f"{path} is in the directory of the store {directory}; name one elsewhere"
+            )
 
 
 def _linked(name: str, path: Path) -> bool:
