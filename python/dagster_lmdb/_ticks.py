@@ -147,7 +147,7 @@ class KeepsTicks(ReadsSchedules):
             values=values,
         )
 
-    def instigators_with_ticks(self) -> Sequence[tuple[str, str]]:
+    def get_instigators_with_ticks(self) -> Sequence[tuple[str, str]]:
         """Get the instigators that have ticks, whether or not they have a state.
 
         Returns:

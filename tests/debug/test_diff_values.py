@@ -320,7 +320,51 @@ def test_keys_that_read_alike_are_two_assets(
     shown = call("diff", Path(instance.run_storage._base_dir), one, two).stdout
     assert r"asset a\/b rows" in shown
     alone = [told(dg.AssetMaterialization(dg.AssetKey(key))) for key in (("a", "b"), ("a/b",))]
-    assert diff_of(instance, *alone)["parting"]["step"] == "speaks"
+    parting = diff_of(instance, *alone)["parting"]
+    assert (parting["step"], parting["differing"]) == ("speaks", ["(subject)"])
+    assert [parting[side]["subject"] for side in "ab"] == ["asset a/b", r"asset a\/b"]
+    shown = call("diff", Path(instance.run_storage._base_dir), *alone).stdout
+    assert "(asset a/b)" in shown
+    assert r"(asset a\/b)" in shown
+
+
+def test_runs_part_where_code_has_another_version(instance: DagsterInstance) -> None:
+    def made(version: str) -> str:
+        @dg.asset(code_version=version)
+        def versioned() -> dg.MaterializeResult:
+            return dg.MaterializeResult(metadata={"rows": 1})
+
+        return dg.materialize([versioned], instance=instance).run_id
+
+    one, again, two = made("1"), made("1"), made("2")
+    assert diff_of(instance, one, again)["parting"] is None
+    found = diff_of(instance, one, two)
+    assert changed(found) >= {"data_versions"}
+    parting = found["parting"]
+    assert parting["a"]["event_type"] == "ASSET_MATERIALIZATION"
+    assert sorted(parting["differing"]) == ["(version) code_version", "(version) data_version"]
+    shown = call("diff", Path(instance.run_storage._base_dir), one, two).stdout
+    assert "differ in" in shown
+
+
+def test_what_is_told_often_is_numbered(
+    instance: DagsterInstance, told: Callable[..., str]
+) -> None:
+    def says(rows: int) -> str:
+        keys = map(dg.AssetKey, ["a", "a #3", "a", "a", "b", "b"])
+        return told(
+            *(
+                dg.AssetMaterialization(key, metadata={"rows": rows if place in (1, 5) else 0})
+                for place, key in enumerate(keys)
+            )
+        )
+
+    found = diff_of(instance, says(1), says(2))
+    assert found["metadata"] == [
+        change("asset a #3 #2 rows", a=1, b=2),
+        change("asset b #2 rows", a=1, b=2),
+    ]
+    assert found["parting"]["differing"] == ["rows"]
 
 
 def test_a_selection_tells_keys_that_read_alike_apart(instance: DagsterInstance) -> None:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dagster_lmdb._texts import printable
-from dagster_lmdb.debug.diff import Diff, Duration, Side
+from dagster_lmdb.debug.diff import Diff, Duration, Parting, Side
 from dagster_lmdb.debug.flat import ABSENT, Change
 from dagster_lmdb.debug.lines import clock, length, message_of, own_error
 from dagster_lmdb.debug.runs import shown_type
@@ -54,6 +54,7 @@ def as_object(found: Diff) -> dict[str, Any]:
         if found.parting is None
         else {
             "step": found.parting.step,
+            "differing": list(found.parting.differing),
             "a": _trait_object(found.parting.a),
             "b": _trait_object(found.parting.b),
         },
@@ -67,16 +68,7 @@ def tables(found: Diff) -> Iterator[RenderableType]:
         yield Text("Nothing else changed: the runs are alike.", "green")
         return
     if found.parting is not None:
-        yield _table(
-            "They part at",
-            [
-                (name, style, _event(trait, found.parting.step))
-                for name, style, trait in (
-                    ("A", "red", found.parting.a),
-                    ("B", "green", found.parting.b),
-                )
-            ],
-        )
+        yield _parting(found.parting)
     for name, title in _SECTIONS:
         changes: Sequence[Change] = getattr(found, name)
         if changes:
@@ -108,6 +100,17 @@ def _table(title: str, rows: Sequence[tuple[str, str, Text]]) -> Table:
     for sign, style, text in rows:
         table.add_row(Text(sign, style), text)
     return table
+
+
+def _parting(parting: Parting) -> Table:
+    rows = [
+        (name, style, _event(trait, parting))
+        for name, style, trait in (("A", "red", parting.a), ("B", "green", parting.b))
+    ]
+    if parting.differing:
+        # What the values are, the tables of metadata and versions tell.
+        rows.append(("~", "yellow", Text(printable(f"differ in {', '.join(parting.differing)}"))))
+    return _table("They part at", rows)
 
 
 def _changes(title: str, changes: Sequence[Change]) -> Table:
@@ -183,11 +186,15 @@ def _part(text: str, begin: int = 0) -> Text:
     )
 
 
-def _event(trait: Trait | None, step: str | None) -> Text:
+def _event(trait: Trait | None, parting: Parting) -> Text:
+    step = parting.step
     if trait is None:
         return Text(printable(f"nothing more of {'the run' if step is None else f'step {step}'}"))
     entry = trait.moment.entry
     said = [shown_type(entry), entry.step_key or "", message_of(entry)]
+    if "(subject)" in parting.differing:
+        # Messages show keys of assets alike that are not.
+        said.append(f"({trait.subject})")
     line = f"{length(trait.moment.elapsed)}: {'  '.join(filter(None, said))}"
     return Text("\n").join(map(_part, filter(None, [line, cause_of(own_error(entry))])))
 
@@ -212,5 +219,6 @@ def _trait_object(trait: Trait | None) -> dict[str, Any] | None:
         "event_type": entry.dagster_event.event_type_value if entry.dagster_event else None,
         "step_key": entry.step_key,
         "message": entry.message,
+        "subject": trait.subject,
         "error": cause_of(own_error(entry)),
     }

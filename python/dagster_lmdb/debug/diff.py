@@ -6,10 +6,10 @@ partitions are each other's counterparts.
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from dagster import MetadataValue
 from dagster._core.definitions.data_version import (
@@ -30,6 +30,8 @@ from dagster_lmdb.debug.noise import Noise, durations, noise
 from dagster_lmdb.debug.runs import RunHistory, Source
 from dagster_lmdb.debug.timeline import Outcome, Step, Timeline
 from dagster_lmdb.debug.traits import Facts, Trait, cause_of, facts_of, lanes, own_tags, packed
+
+Lanes: TypeAlias = Mapping[str | None, Sequence[Trait]]
 
 _VERSION_TAGS = (DATA_VERSION_TAG, CODE_VERSION_TAG)
 
@@ -63,6 +65,14 @@ class Parting:
     step: str | None
     a: Trait | None
     b: Trait | None
+
+    @property
+    def differing(self) -> Sequence[str]:
+        """What one of two events of the same kind says otherwise; metadata by its label."""
+        if self.a is None or self.b is None:
+            return []
+        found = self.a.differing(self.b)
+        return [] if "(type)" in found else found
 
 
 @dataclass(frozen=True)
@@ -119,7 +129,8 @@ def diff(source: Source, a: RunHistory, b: RunHistory, report: Report | None = N
     run_a, run_b = a.run, b.run
     histories = durations(source, b.job_name, {a.run_id, b.run_id}, report)
     blind = _blind_to(a.run_id, b.run_id)
-    metadata, versions = _subjects(a, b, blind)
+    said_a, said_b = _Said(a), _Said(b)
+    metadata, versions = _subjects(said_a, said_b, blind)
     return Diff(
         a=_side(a, timelines[0]),
         b=_side(b, timelines[1]),
@@ -133,7 +144,10 @@ def diff(source: Source, a: RunHistory, b: RunHistory, report: Report | None = N
         durations=list(_durations(steps_a, steps_b, histories)),
         metadata=metadata,
         data_versions=versions,
-        parting=_parting(a, b, blind),
+        parting=_parting(
+            lanes(a, blind, said_a.versions_of),
+            lanes(b, blind, said_b.versions_of),
+        ),
     )
 
 
@@ -287,6 +301,8 @@ class _Said:
         tell has the step, since it is chance which of them comes first.
         """
         found: dict[str, Facts] = {}
+        #: How often each name was met: one may be told of as often as there are events.
+        met: Counter[str] = Counter()
         for subject, said in self.by_subject.items():
             for step, facts in said:
                 name = subject
@@ -294,11 +310,12 @@ class _Said:
                     name = f"{subject} [{facts.partition}]"
                 if subject in of_several and step is not None:
                     name = f"{name} by {step}"
-                number = 2
-                numbered = name
+                met[name] += 1
+                numbered = name if met[name] == 1 else f"{name} #{met[name]}"
+                # A subject may have such a name of its own.
                 while numbered in found:
-                    numbered = f"{name} #{number}"
-                    number += 1
+                    met[name] += 1
+                    numbered = f"{name} #{met[name]}"
                 found[numbered] = facts
         return found
 
@@ -316,6 +333,10 @@ class _Said:
             if len({step for step, _ in said}) > 1
         }
 
+    def versions_of(self, facts: Facts) -> Mapping[str, str]:
+        """What is compared of the versions that an event tells of."""
+        return self.compared(_versions(facts))
+
     def compared(self, versions: Mapping[str, str]) -> Mapping[str, str]:
         """Versions, of which those that follow from the run's id are all the same."""
         return {
@@ -325,10 +346,9 @@ class _Said:
 
 
 def _subjects(
-    a: RunHistory, b: RunHistory, blind: Callable[[Any], Any]
+    said_a: _Said, said_b: _Said, blind: Callable[[Any], Any]
 ) -> tuple[Sequence[Change], Sequence[Change]]:
     """What changed in metadata, and in data versions."""
-    said_a, said_b = _Said(a), _Said(b)
     alone = said_a.alone & said_b.alone
     of_several = said_a.of_several | said_b.of_several
     named_a, named_b = (said.named(alone, of_several) for said in (said_a, said_b))
@@ -389,9 +409,8 @@ def _versions(facts: Facts | None) -> Mapping[str, str]:
     }
 
 
-def _parting(a: RunHistory, b: RunHistory, blind: Callable[[str], str]) -> Parting | None:
+def _parting(lanes_a: Lanes, lanes_b: Lanes) -> Parting | None:
     """The earliest of the lanes' first differences, by the time since the run's first moment."""
-    lanes_a, lanes_b = lanes(a, blind), lanes(b, blind)
     found: list[tuple[float, Parting]] = []
     for key in {**lanes_a, **lanes_b}:
         lane_a, lane_b = lanes_a.get(key, ()), lanes_b.get(key, ())

@@ -6,18 +6,12 @@ the same in both. Of a failure's error counts what its first cause says. Log mes
 about processes and resources, have no traits.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from dagster import EventLogEntry, MetadataValue
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
-from dagster._core.definitions.data_version import (
-    CODE_VERSION_TAG,
-    DATA_VERSION_IS_USER_PROVIDED_TAG,
-    DATA_VERSION_TAG,
-)
 from dagster._core.events import (
     AssetFailedToMaterializeData,
     AssetObservationData,
@@ -88,10 +82,17 @@ class Facts(NamedTuple):
 
 
 class Trait(NamedTuple):
-    """An event in its lane, and what is compared of it."""
+    """An event in its lane, and what is compared of it, by what it is called."""
 
     moment: Moment
-    content: str
+    content: Mapping[str, str | None]
+    #: What it speaks of, if of anything.
+    subject: str | None
+
+    def differing(self, other: "Trait") -> Sequence[str]:
+        """What the other says otherwise, or only one of the two says."""
+        names = {**self.content, **other.content}
+        return [name for name in names if self.content.get(name) != other.content.get(name)]
 
 
 def facts_of(entry: EventLogEntry) -> Facts | None:
@@ -174,12 +175,18 @@ def cause_of(error: SerializableErrorInfo | None) -> str | None:
     return None if error is None else error.message.strip()
 
 
-def lanes(history: RunHistory, blind: Callable[[str], str]) -> Mapping[str | None, Sequence[Trait]]:
+def lanes(
+    history: RunHistory,
+    blind: Callable[[str], str],
+    versions: Callable[[Facts], Mapping[str, str]],
+) -> Mapping[str | None, Sequence[Trait]]:
     """The traits of each lane of a run, in the order of the log.
 
     Args:
         history (RunHistory): The run.
         blind (Callable[[str], str]): Takes out of a text what is no difference.
+        versions (Callable[[Facts], Mapping[str, str]]): What is compared of the versions that an
+            event tells of.
     """
     found: dict[str | None, list[Trait]] = defaultdict(list)
     for moment in moments(history):
@@ -187,28 +194,28 @@ def lanes(history: RunHistory, blind: Callable[[str], str]) -> Mapping[str | Non
         if event is None:
             continue
         if event.event_type_value in (_STEP_TYPES if event.step_key else _RUN_TYPES):
-            content = blind(_content(moment.entry, event.event_type_value))
-            found[event.step_key].append(Trait(moment, content))
+            facts = facts_of(moment.entry)
+            content = {
+                name: said if said is None else blind(said)
+                for name, said in _content(moment.entry, facts).items()
+            }
+            for key, version in versions(facts).items() if facts else ():
+                content[f"(version) {key}"] = blind(version)
+            subject = facts.subject if facts else None
+            found[event.step_key].append(Trait(moment, content, subject))
     return found
 
 
-def _content(entry: EventLogEntry, event_type: str) -> str:
-    said: list[Any] = [cause_of(own_error(entry))]
-    facts = facts_of(entry)
+def _content(entry: EventLogEntry, facts: Facts | None) -> dict[str, str | None]:
+    event = entry.dagster_event
+    said: dict[str, str | None] = {}
     if facts is not None:
-        metadata = {label: packed(value) for label, value in facts.metadata.items()}
-        said += [facts.subject, facts.partition, _own_version(facts.tags), metadata]
-        said.append(own_tags(facts.tags))
-    return f"{event_type} {json.dumps(said, sort_keys=True)}"
-
-
-def _own_version(tags: Mapping[str, str]) -> str | None:
-    """A data version that the user gave; those that Dagster makes follow from code and inputs.
-
-    Where code has no version Dagster takes the run's id for it, so that every run makes a new one.
-    """
-    is_made = CODE_VERSION_TAG in tags and tags.get(DATA_VERSION_IS_USER_PROVIDED_TAG) != "true"
-    return None if is_made else tags.get(DATA_VERSION_TAG)
+        said |= {label: packed(value) for label, value in facts.metadata.items()}
+        said |= {f"(tag) {key}": tag for key, tag in own_tags(facts.tags).items()}
+        said |= {"(subject)": facts.subject, "(partition)": facts.partition}
+    said["(type)"] = event.event_type_value if event else None
+    said["(error)"] = cause_of(own_error(entry))
+    return said
 
 
 def own_tags(tags: Mapping[str, str]) -> Mapping[str, str]:

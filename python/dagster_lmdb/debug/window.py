@@ -62,7 +62,7 @@ def ticks_within(source: Source, begin: float, end: float) -> Iterator[Sequence[
         begin (float): The window's beginning, in Unix seconds.
         end (float): Its end, no later than now: when a tick that goes on is seen.
     """
-    for origin_id, selector_id in source.schedules.instigators_with_ticks():
+    for origin_id, selector_id in source.schedules.get_instigators_with_ticks():
         found = [
             each
             for each in _evaluations(_ticks_of(source, origin_id, selector_id, begin, end), end)
