@@ -22,6 +22,7 @@ from dagster_lmdb.debug.redact import Redaction
 from dagster_lmdb.debug.runs import Source, read_run
 from dagster_lmdb.errors import LmdbStoreError
 from debug.history import Store, call
+from engine.children import without_room
 from python.entries import event, log_line, run
 
 
@@ -161,3 +162,35 @@ def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(TypeError), whole_file(tmp_path / "file") as file:
         file.writelines([b"half", None])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("replay", "STORE", "RUN"),
+        ("replay", "STORE", "RUN", "--speed", "1000x"),
+        ("replay", "STORE", "RUN", "--json"),
+        ("trace", "STORE", "RUN", "-o", "-"),
+        ("trace", "STORE", "RUN", "-o", "FILE"),
+        ("diff", "STORE", "RUN", "OTHER"),
+        ("diff", "STORE", "RUN", "OTHER", "--json"),
+        ("extract", "STORE", "RUN", "-o", "FILE"),
+        ("absorb", "CAPSULE", "FILE"),
+    ],
+    ids=" ".join,
+)
+def test_no_room_for_what_a_command_prints_ends_with_2_and_one_line(
+    store: Store, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    places = {
+        "STORE": store.directory,
+        "RUN": store.runs["everything"],
+        "OTHER": store.runs["failing"],
+        "FILE": tmp_path / "made",
+        "CAPSULE": tmp_path / "run.capsule",
+    }
+    if "CAPSULE" in words:
+        extract(Extraction(Source(store.directory), [store.runs["failing"]]), places["CAPSULE"])
+    result = without_room(*(places.get(word, word) for word in words))
+    says = "Error: standard output cannot be written: No space left on device\n"
+    assert (result.returncode, result.stderr) == (2, says)

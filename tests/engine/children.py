@@ -12,7 +12,7 @@ import sys
 import textwrap
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +155,30 @@ def without_a_reader(
     """Calls the command with an output that nobody reads."""
     reading, writing = os.pipe()
     os.close(reading)
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writing}
+    return _printing_to(writing, arguments, [stream])
+
+
+def without_room(
+    *arguments: object, streams: Iterable[str] = ("stdout",)
+) -> "subprocess.CompletedProcess[str]":
+    """Calls the command with an output that has no room."""
+    return _printing_to(os.open("/dev/full", os.O_WRONLY), arguments, streams)
+
+
+def _printing_to(
+    descriptor: int, arguments: Iterable[object], streams: Iterable[str]
+) -> "subprocess.CompletedProcess[str]":
+    outputs = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        **dict.fromkeys(streams, descriptor),
+    }
     try:
         return subprocess.run(
             [sys.executable, "-m", "dagster_lmdb", *map(str, arguments)],
             check=False,
             text=True,
-            **streams,
+            **outputs,
         )
     finally:
-        os.close(writing)
+        os.close(descriptor)

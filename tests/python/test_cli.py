@@ -18,7 +18,7 @@ from dagster_lmdb import LmdbEventLogStorage
 from dagster_lmdb.cli import main
 from dagster_lmdb.cli.ages import Age
 from dagster_lmdb.cli.sizes import Size, readable
-from engine.children import without_a_reader, without_privileges
+from engine.children import without_a_reader, without_privileges, without_room
 from python.entries import log_line, materialization, planned
 
 
@@ -271,6 +271,54 @@ def test_a_command_that_nobody_reads_ends_quietly_as_by_sigpipe(
 ) -> None:
     result = without_a_reader(*(store if word == "STORE" else word for word in words))
     assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, "")
+
+
+NO_ROOM = "Error: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("verify", "STORE"),
+        ("rebuild", "STORE"),
+        ("compact", "STORE"),
+        ("stat", "STORE"),
+        ("stat", "STORE", "--json"),
+        ("tail", "STORE"),
+        ("tail", "STORE", "--follow", "--json"),
+        ("resize", "STORE", "--map-size", "2T"),
+        ("fork", "STORE", "DEST", "--at", "3"),
+        ("export", "STORE", "DEST"),
+        ("tail", "--help"),
+        ("--help",),
+        ("--version",),
+    ],
+    ids=" ".join,
+)
+def test_no_room_for_what_a_command_prints_ends_with_2_and_one_line(
+    words: tuple[str, ...], store: Path, tmp_path: Path
+) -> None:
+    places = {"STORE": store, "DEST": tmp_path / "made"}
+    result = without_room(*(places.get(word, word) for word in words))
+    assert (result.returncode, result.stderr) == (2, NO_ROOM)
+
+
+def test_a_message_that_has_no_room_itself_leaves_the_status(store: Path, tmp_path: Path) -> None:
+    assert without_room("stat", store, streams=["stdout", "stderr"]).returncode == 2
+    assert without_room("stat", tmp_path / "none", streams=["stderr"]).returncode == 2
+
+
+def test_an_output_that_is_not_for_writing_ends_with_2_and_one_line(store: Path) -> None:
+    with open(os.devnull) as unwritable:
+        result = subprocess.run(
+            [sys.executable, "-m", "dagster_lmdb", "stat", str(store)],
+            check=False,
+            stdout=unwritable,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    says = "Error: standard output cannot be written: Bad file descriptor\n"
+    assert (result.returncode, result.stderr) == (2, says)
 
 
 def test_what_more_than_a_pipe_holds_is_cut_off_quietly(

@@ -1,10 +1,10 @@
 """The command ``dagster-lmdb``: one verb, one file.
 
 A verb's answer goes to standard output, everything about its progress to standard error. The exit
-status is 0 for success and 2 for a store or an argument that cannot be worked with, with one line
-that says why; ``verify`` ends with 1 where it finds something. A command whose reader goes away,
-as ``head`` does, ends quietly with 141, like a program that SIGPIPE ends; ``verify`` with what it
-found, whoever reads it.
+status is 0 for success and 2 for a store or an argument that cannot be worked with, and for an
+answer that cannot be written, with one line that says why; ``verify`` ends with 1 where it finds
+something. A command whose reader goes away, as ``head`` does, ends quietly with 141, like a program
+that SIGPIPE ends; ``verify`` with what it found, whoever reads it.
 """
 
 import sys
@@ -21,7 +21,7 @@ from dagster_lmdb.cli.diff import diff
 from dagster_lmdb.cli.export import export
 from dagster_lmdb.cli.extract import extract
 from dagster_lmdb.cli.fork import fork
-from dagster_lmdb.cli.pipes import ends_with_its_reader, may_stay_unread
+from dagster_lmdb.cli.pipes import ends_with_its_output, may_stay_untold
 from dagster_lmdb.cli.rebuild import rebuild
 from dagster_lmdb.cli.replay import replay
 from dagster_lmdb.cli.resize import resize
@@ -55,7 +55,7 @@ class _Verbs(click.Group):
         try:
             status = run(*args, standalone_mode=False, **extra)
         except click.ClickException as error:
-            with may_stay_unread():
+            with may_stay_untold():
                 error.show()
             status = error.exit_code
         except click.Abort:
@@ -64,12 +64,12 @@ class _Verbs(click.Group):
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         # --help and --version print here.
-        with ends_with_its_reader():
+        with ends_with_its_output():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with ends_with_its_reader():
+            with ends_with_its_output():
                 return super().invoke(ctx)
         except LmdbStoreError as error:
             raise CannotGoOnError(printable(str(error))) from error
