@@ -32,6 +32,18 @@ def possible_sequences(storage_ids: Iterable[int]) -> list[int]:
     return [storage_id for storage_id in storage_ids if 0 < storage_id <= _MAX_SEQUENCE]
 
 
+def storage_id_from(text: str) -> int | None:
+    """The storage id that digits stand for; None for any other text.
+
+    One that no store has, however long, becomes the largest there could be.
+    """
+    if not (text.isascii() and text.isdecimal()):
+        return None
+    # Python refuses to read thousands of digits.
+    digits = text.lstrip("0")[: len(str(_MAX_SEQUENCE)) + 1]
+    return min(int(digits or "0"), _MAX_SEQUENCE)
+
+
 def row_limit(limit: int | None) -> int | None:
     """A limit on rows; Dagster's SQL storages read 0 as no limit.
 

@@ -66,6 +66,18 @@ def test_a_run_that_is_there_names_the_tick_that_was_added(
     assert_nothing_new(capsule, target)
 
 
+@pytest.mark.parametrize("tag", ["²", "9" * 5000], ids=["superscript", "long"])
+def test_a_tag_that_is_no_id_of_a_tick_names_none(
+    instance: DagsterInstance, tmp_path: Path, target: Path, tag: str
+) -> None:
+    made = instance.add_run(run(DagsterRunStatus.SUCCESS, tags={"dagster/tick": tag}))
+    capsule = tmp_path / "made.capsule"
+    result = call("extract", target, made.run_id, "-o", capsule)
+    assert result.exit_code == 0, result.output
+    assert not read_capsule(capsule).ticks
+    assert absorbed(capsule, tmp_path / "other").startswith("Added 1 run with 0 events to ")
+
+
 def test_a_tick_that_went_on_is_left(
     origin: Store, capsule: Path, instance: DagsterInstance, target: Path
 ) -> None:

@@ -102,6 +102,8 @@ def test_a_speed_is_kept_where_it_is_asked_for(store: Store) -> None:
         (["--until", "RUN_SUCCESS"], "has no event RUN_SUCCESS"),
         (["--from", "fails", "--until", "ASSET_MATERIALIZATION"], "has no event ASSET_MAT"),
         (["--until", "999999999"], "no event of the storage id"),
+        (["--until", "9" * 5000], "no event of the storage id"),
+        (["--until", "²"], "neither a type of event"),
     ],
 )
 def test_what_a_run_does_not_have_is_refused(store: Store, options: list[str], says: str) -> None:

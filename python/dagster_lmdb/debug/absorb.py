@@ -26,6 +26,7 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES, DagsterRun, Run
 from dagster._core.storage.tags import TICK_ID_TAG
 from dagster._time import get_current_timestamp
 
+from dagster_lmdb._arguments import storage_id_from
 from dagster_lmdb._opening import open_store
 from dagster_lmdb._progress import Report
 from dagster_lmdb._rows import Event, Term
@@ -299,8 +300,7 @@ def _tick_here(source: Source, tick: TickData, runs: Sequence[DagsterRun]) -> In
 
 def _tick_id(run: DagsterRun) -> int | None:
     """The tick that a run names."""
-    text = run.tags.get(TICK_ID_TAG, "")
-    return int(text) if text.isdecimal() else None
+    return storage_id_from(run.tags.get(TICK_ID_TAG, ""))
 
 
 def _name_ticks(source: Source, plans: Sequence[_Plan], ticks: Mapping[int, int]) -> Sequence[str]:

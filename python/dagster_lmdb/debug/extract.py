@@ -19,6 +19,7 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG, TICK_ID_TAG
 from dagster._serdes import deserialize_value, serialize_value
 from dagster_shared.serdes.serdes import PackableValue
 
+from dagster_lmdb._arguments import storage_id_from
 from dagster_lmdb._progress import Report
 from dagster_lmdb.debug.capsule import (
     BACKFILLS,
@@ -109,9 +110,9 @@ class Extraction:
 
     def _add_causes(self, run: DagsterRun) -> None:
         """The tick and the backfill that the run's tags name, as far as they are still here."""
-        tick_id = run.tags.get(TICK_ID_TAG, "")
-        if tick_id.isdigit():
-            for tick in self._source.schedules.get_ticks_by_ids([int(tick_id)]):
+        tick_id = storage_id_from(run.tags.get(TICK_ID_TAG, ""))
+        if tick_id is not None:
+            for tick in self._source.schedules.get_ticks_by_ids([tick_id]):
                 self.ticks[tick.tick_id] = tick.tick_data
         backfill_id = run.tags.get(BACKFILL_ID_TAG)
         if backfill_id:

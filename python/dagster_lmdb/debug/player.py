@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dagster import EventLogEntry
 from dagster._core.events import DagsterEventType
 
+from dagster_lmdb._arguments import storage_id_from
 from dagster_lmdb.debug.errors import NotInRunError
 from dagster_lmdb.debug.runs import RunHistory, event_type_from, shown_type
 from dagster_lmdb.debug.timeline import Timeline
@@ -190,9 +191,10 @@ def place_after(history: RunHistory, event: str, begin: int = 0) -> int:
         NotInRunError: If the run has no such event, none from the place on, or Dagster no such
             type.
     """
-    if event.isdigit():
+    storage_id = storage_id_from(event)
+    if storage_id is not None:
         for place, (sequence, _) in enumerate(history.events):
-            if sequence == int(event):
+            if sequence == storage_id:
                 if place < begin:
                     raise _before_start(history, f"the event of the storage id {event}", begin)
                 return place + 1
