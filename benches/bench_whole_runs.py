@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from functools import cache
 
 import pytest
-from benches import whole_runs
-from benches.conftest import Bench, Goal, faster
+from benches import share, whole_runs
+from benches.conftest import Bench, Goal, faster, limit
 from benches.datasets import Datasets
 from benches.floors import FLUSH, Flush
 from benches.peers import MEMORY, OURS, POSTGRES, SQLITE, use_pool
@@ -115,3 +115,18 @@ def bench_multiprocess_run(bench: Bench, instances: Instances) -> None:
             assert result.success
 
     bench.once(run)
+
+
+@pytest.mark.full
+@pytest.mark.peers(OURS)
+@pytest.mark.turns(1)
+def bench_share_of_multiprocess_run(bench: Bench) -> None:
+    """What part of such a run is the storage's, by profile; what waits there counts."""
+    bench.note("the storage's share of that run, by profile", limit(at_most=3))
+
+    def part() -> float:
+        _, everything = share.looks(sqlite=False, rate=100)
+        storage, _ = share.looks(False, 100, "--idle")
+        return 100 * storage / everything
+
+    bench.value(part, "%")

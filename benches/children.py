@@ -12,7 +12,10 @@ from typing import Any
 
 
 def needed() -> None:
-    """Prints the modules that importing the package brings along, beyond ``import dagster``."""
+    """Prints Dagster's modules that importing the package brings along, beyond ``import dagster``.
+
+    What these bring along is Dagster's own as well; all else is the package's.
+    """
     import dagster
 
     before = set(sys.modules)
@@ -20,7 +23,8 @@ def needed() -> None:
 
     assert DagsterLmdbStorage
     assert dagster
-    print(*(name for name in sys.modules if name not in before and "dagster_lmdb" not in name))
+    dagsters = ("dagster", "dagster_shared", "dagster_pipes")
+    print(*(each for each in sys.modules if each not in before and each.split(".")[0] in dagsters))
 
 
 def imported(*modules: str) -> None:

@@ -180,8 +180,3 @@ def furnish(storage: EventLogStorage[Any]) -> None:
             storage.set_concurrency_slots(pool, 5)
         for step in range(10):
             storage.claim_concurrency_slot(POOLS[0], RUN, f"step_{step}")
-
-
-def answer_size(answer: Any) -> int:
-    """How many things an answer has."""
-    return len(answer) if hasattr(answer, "__len__") else 1

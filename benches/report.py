@@ -81,8 +81,12 @@ def cell(row: Row, peer: str, rows: dict[str, Row]) -> str:
         return row.cell(peer)
     for goal in row.goals:
         smaller = rows.get(goal["row"]) if "at_most" in goal and "row" in goal else None
+        if smaller and peer in smaller.without:
+            return smaller.without[peer]
         if smaller and peer in smaller.turns:
             size = smaller.name.rpartition(", ")[2]
+            if not size.startswith("at "):
+                size = "empty"
             return f"{amount(smaller.figure(peer), smaller.unit)} ({size})"
     return ""
 
@@ -114,8 +118,10 @@ def verdict(row: Row, goal: dict[str, Any], rows: dict[str, Row]) -> str | None:
         if not base or not peer:
             return None
         ours = row.figure(OURS) - row.figure(goal["beyond"])
-        reached = (row.figure(goal["than"]) - row.figure(goal["beyond"])) / max(ours, 1e-9)
         wanted = f"{goal['at_least']:g} x {goal['than']} beyond what {goal['beyond']}"
+        if ours <= 0:
+            return f"{wanted}: yes, ours takes no time beyond it that shows"
+        reached = (row.figure(goal["than"]) - row.figure(goal["beyond"])) / ours
         return f"{wanted}: {'yes' if reached >= goal['at_least'] else '**no**'}, {times(reached)}"
     if "than" in goal:
         wanted = f"{goal['at_least']:g} x {goal['than']}"
