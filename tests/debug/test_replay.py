@@ -12,9 +12,10 @@ from dagster._core.events import EngineEventData
 from dagster._core.execution.plan.objects import StepRetryData, StepSuccessData
 from dagster._core.utils import make_new_run_id
 from dagster_shared.error import SerializableErrorInfo
+from rich.cells import cell_len
 from rich.console import Console
 
-from dagster_lmdb.debug.player import FASTEST, SLOWEST, Player
+from dagster_lmdb.debug.player import FASTEST, SLOWEST, Moment, Player
 from dagster_lmdb.debug.runs import RunHistory, Source, read_run
 from dagster_lmdb.debug.screen import Frame
 from dagster_lmdb.debug.timeline import Outcome
@@ -250,11 +251,11 @@ def test_it_goes_on_to_the_next_failure_and_no_further(store: Store) -> None:
 # The screen
 
 
-def drawn(player: Player, width: int = 160) -> list[str]:
+def drawn(player: Player, width: int = 160, height: int = 24) -> list[str]:
     """The lines of a picture."""
-    console = Console(width=width, height=24, file=io.StringIO(), color_system=None)
+    console = Console(width=width, height=height, file=io.StringIO(), color_system=None)
     with console.capture() as capture:
-        console.print(Frame(player, 24))
+        console.print(Frame(player, height))
     return capture.get().splitlines()
 
 
@@ -266,6 +267,66 @@ def test_the_key_to_the_next_failure_is_named_while_there_is_one(store: Store) -
     player.end += 1  # as if something came after it
     assert "n → next event" in drawn(player)[-1]
     assert "f next failure" not in drawn(player)[-1]
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(40, 12), (12, 8), (20, 5), (200, 4), (30, 3), (8, 2), (1, 1)]
+)
+def test_a_picture_fits_at_every_moment(store: Store, width: int, height: int) -> None:
+    player = Player(read_run(Source(store.directory), store.runs["everything"]))
+    while True:
+        picture = drawn(player, width, height)
+        assert len(picture) <= height
+        assert max(map(cell_len, picture)) <= width
+        assert picture[0][0] in "·▶✓…"
+        if player.ended:
+            break
+        if height >= 3:
+            assert len(picture) == height
+            assert picture[-1].endswith("q quit")
+        player.step()
+
+
+def test_where_there_is_less_room_what_matters_least_goes_first(store: Store) -> None:
+    player = Player(read_run(Source(store.directory), store.runs["failing"]))
+    player.go_to_failure()
+    player.end += 1  # as if something came after it
+    at = {height: drawn(player, 100, height) for height in (8, 7, 5, 4, 3, 2, 1)}
+    assert [height for height, picture in at.items() if "" in picture] == [8]
+    bars = {height: sum("━" in line for line in picture) for height, picture in at.items()}
+    assert bars == {8: 2, 7: 2, 5: 1, 4: 1, 3: 0, 2: 0, 1: 0}
+    assert [height for height, picture in at.items() if "q quit" not in picture[-1]] == [2, 1]
+    assert "KeyError" in at[7][-2] or "raise" in at[7][-2]
+    # The bar of the step that something happened to last.
+    assert "✗ fails" in at[8][3]
+    keys = {width: drawn(player, width)[-1] for width in (100, 60, 40, 24, 10)}
+    assert keys == {
+        100: "space pause   n → next event   f next failure   + - speed   e end   q quit",
+        60: "space pause   n → next event   f next failure   q quit",
+        40: "space pause   n → next event   q quit",
+        24: "space pause   q quit",
+        10: "q quit",
+    }
+    took = {width: drawn(player, width)[2].rstrip().endswith("ms") for width in (40, 31, 11)}
+    assert took == {40: True, 31: False, 11: False}
+    assert "━" in drawn(player, 31)[2]
+    assert "━" not in drawn(player, 11)[2]
+
+
+def test_a_picture_reads_no_more_of_the_log_than_it_shows() -> None:
+    class Counted(list[Moment]):
+        read = 0
+
+        def __getitem__(self, place):
+            found = super().__getitem__(place)
+            self.read += len(found) if isinstance(place, slice) else 1
+            return found
+
+    player = player_of(*range(10_000))
+    player.go_to_end()
+    player.moments = moments = Counted(player.moments)
+    assert any("line 9999" in line for line in drawn(player))
+    assert moments.read < 100
 
 
 def test_a_run_in_progress_has_not_ended(store: Store) -> None:

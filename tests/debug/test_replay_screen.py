@@ -198,6 +198,21 @@ def test_a_picture_is_as_large_as_the_terminal(slow: Terminal) -> None:
         assert slow.lines[0].endswith("…") == (columns == 80)
 
 
+def test_the_last_picture_leaves_room_for_the_shell(slow: Terminal) -> None:
+    slow.until("q quit")
+    slow.resize(20, 5)
+    slow.press("q")
+    assert slow.ended() == 0
+    _, left, stays = slow.written.decode().rpartition("\x1b[?1049l")
+    assert left
+    assert stays.count("\n") == 5 - 1
+
+
+def test_keys_pressed_before_the_first_picture_count(slow: Terminal) -> None:
+    slow.press(" +")
+    slow.until("paused 0.002x")
+
+
 def test_without_keys_it_plays_to_its_end(store: Store) -> None:
     terminal = Terminal(
         "replay",

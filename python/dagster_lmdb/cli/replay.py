@@ -111,7 +111,7 @@ def _play_on_screen(console: "Console", player: "Player") -> None:
     with ends_in_order(), _hung_up_is_unread():
         _play(console, player)
         # The last picture stays.
-        console.print(Frame(player, max(console.height - 1, 10)))
+        console.print(Frame(player, max(console.height - 1, 1)))
         console.line()
 
 

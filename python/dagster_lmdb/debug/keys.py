@@ -74,7 +74,8 @@ class Keyboard:
         """Makes the terminal give its keys one by one."""
         while self._descriptor is not None:
             try:
-                tty.setcbreak(self._descriptor)
+                # What was pressed before counts too.
+                tty.setcbreak(self._descriptor, termios.TCSADRAIN)
                 return
             except termios.error as error:
                 # A process in the background is stopped here until it is in the foreground.

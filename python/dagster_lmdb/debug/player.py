@@ -5,7 +5,7 @@ is that of the run, in seconds since the run's first moment, and never goes back
 processes of a run wrote events whose times are out of order: those happen together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dagster import EventLogEntry
@@ -83,9 +83,9 @@ class Player:
         """The run's length in seconds, to its last event."""
         return self.moments[-1].elapsed if self.moments else 0.0
 
-    @property
-    def happened(self) -> Sequence[Moment]:
-        return self.moments[: self.place]
+    def latest(self) -> Iterator[Moment]:
+        """What has happened, the last first."""
+        return (self.moments[place] for place in range(self.place - 1, -1, -1))
 
     @property
     def ended(self) -> bool:

@@ -1,10 +1,12 @@
 """What the player shows: the run in one line, its steps as bars on a time line, its log beneath.
 
-A frame is drawn for a size and from a player alone, so that one moment always looks the same.
+A frame is drawn for a size and from a player alone, so that one moment always looks the same. It is
+never larger than that: where there is less room, what matters least is left out.
 """
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import groupby, islice
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
@@ -51,6 +53,15 @@ _DRAWN = "━"
 
 _STACK_LINES = 40
 
+_BETWEEN_KEYS = "   "
+# Keys that are not named where the line is too short, the first of them first.
+_DISPENSABLE = ("+ -", "e", FAILURE_KEY, "n →", "space")
+
+# Lines from which on there are empty ones between the parts.
+_SPACIOUS = 8
+# The width of what a step took, and that of the whole below which it, or the bar, is left out.
+_TIMES, _WITHOUT_TIMES, _WITHOUT_BARS = 10, 32, 12
+
 
 class Frame:
     """One moment of a replay, for a console of any size.
@@ -67,21 +78,33 @@ class Frame:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width
         height = self._height or options.height
-        head: list[RenderableType] = [self._title(), Text("")]
-        steps = list(self._player.timeline.steps.values())
-        rows = len(steps) + 1
+        steps = self._player.timeline.steps
+        head: list[RenderableType] = [self._title()]
+        foot: list[RenderableType] = [self._keys(width)]
+        rows, room = len(steps) + 1, None
+        gap: list[RenderableType] = [Text("")]
         if height is not None:
-            rows = max(min(rows, (height - 4) // 2), 2)
-        head += [self._bars(self._shown(steps, rows - 1), len(steps), width), Text("")]
-        drawn = console.render_lines(Group(*head), options.update(height=None), pad=False)
-        foot = console.render_lines(self._keys(), options.update(height=None), pad=False)
-        room = None if height is None else max(height - len(drawn) - len(foot), 1)
+            if height < _SPACIOUS:
+                gap = []
+            if height < len(head) + len(foot) + 1:
+                foot = []
+            left = max(height - len(head) - len(foot) - 2 * len(gap), 0)
+            rows = min(rows, left // 2)
+            room = left - rows
+        head += gap
+        if rows:
+            head.append(self._bars(self._shown(rows - 1), width))
+        head += gap
+        drawn, beneath = (
+            console.render_lines(Group(*parts), options.update(height=None), pad=False)
+            for parts in (head, foot)
+        )
         log = self._log(console, options, room)
         lines = [*drawn, *log]
         if room is not None:
             lines += [[Segment("")]] * (room - len(log))
-        lines += foot
-        for number, line in enumerate(lines):
+        lines += beneath
+        for number, line in enumerate(lines[:height]):
             if number:
                 yield Segment.line()
             yield from line
@@ -111,42 +134,52 @@ class Frame:
             overflow="ellipsis",
         )
 
-    def _shown(self, steps: list[Step], rows: int) -> list[Step]:
+    def _shown(self, rows: int) -> list[Step]:
         """The steps that fit: where they do not all, those around what happened last."""
-        if len(steps) <= rows:
-            return steps
-        keys = [step.key for step in steps]
-        latest = len(steps) - 1
-        for moment in reversed(self._player.happened):
-            if moment.entry.step_key in self._player.timeline.steps:
-                latest = keys.index(moment.entry.step_key or "")
-                break
-        first = min(max(latest - rows // 2, 0), len(steps) - rows)
-        return steps[first : first + rows]
+        steps = self._player.timeline.steps
+        first = 0
+        if len(steps) > rows:
+            keys = (moment.entry.step_key for moment in self._player.latest())
+            last = next((key for key in keys if key in steps), None)
+            place = next((n for n, key in enumerate(steps) if key == last), len(steps) - 1)
+            first = min(max(place - rows // 2, 0), len(steps) - rows)
+        return list(islice(steps.values(), first, first + rows))
 
-    def _bars(self, steps: list[Step], count: int, width: int) -> Table:
+    def _bars(self, steps: list[Step], width: int) -> Table:
         player = self._player
         now = player.start + player.now
-        hidden = count - len(steps)
+        hidden = len(player.timeline.steps) - len(steps)
         label = f"run (+{hidden} steps)" if hidden else "run"
         names = max([len(printable(step.key)) + 2 for step in steps] + [len(label)])
         names = min(names, max(width // 3, 8))
-        bar = max(width - names - 14, 8)
+        times = _TIMES
+        if width < _WITHOUT_BARS:
+            names, bar, times = width, 0, 0
+        elif width < _WITHOUT_TIMES:
+            bar, times = width - names - 1, 0
+        else:
+            bar = width - names - times - 4
         table = Table.grid(padding=(0, 1), expand=False)
         table.add_column(width=names, no_wrap=True, overflow="ellipsis")
-        table.add_column(width=bar, no_wrap=True)
-        table.add_column(width=10, no_wrap=True, justify="right")
-        table.add_row(
-            Text(label, "bold"), self._lane(player.timeline.phases, bar, now), length(player.now)
-        )
+        if bar:
+            table.add_column(width=bar, no_wrap=True)
+        if times:
+            table.add_column(width=times, no_wrap=True, justify="right")
+
+        def add(name: Text, spans: Iterable[Span], took: Text) -> None:
+            cells = [name]
+            if bar:
+                cells.append(self._lane(spans, bar, now))
+            if times:
+                cells.append(took)
+            table.add_row(*cells)
+
+        add(Text(label, "bold"), player.timeline.phases, Text(length(player.now)))
         for step in steps:
             sign, style = _OUTCOMES[step.outcome] if step.outcome else ("·", "dim")
             spent = sum(span.seconds(now) for span in step.attempts)
-            table.add_row(
-                Text(f"{sign} {printable(step.key)}", style),
-                self._lane(step.spans, bar, now),
-                Text(length(spent) if step.attempts else "waits", style),
-            )
+            took = Text(length(spent) if step.attempts else "waits", style)
+            add(Text(f"{sign} {printable(step.key)}", style), step.spans, took)
         return table
 
     def _lane(self, spans: Iterable[Span], width: int, now: float) -> Text:
@@ -166,38 +199,46 @@ class Frame:
         here = min(max(int((now - start) * scale), 0), width - 1)
         if cells[here][0] == " ":
             cells[here] = ("│", "dim")
-        return Text.assemble(*cells, no_wrap=True)
+        # A piece of text for each cell would be most of what a picture costs.
+        pieces = [(sign * len(list(each)), style) for (sign, style), each in groupby(cells)]
+        return Text.assemble(*pieces, no_wrap=True)
 
     def _log(
         self, console: Console, options: ConsoleOptions, room: int | None
     ) -> list[list[Segment]]:
         """The last lines of the log that fit, each event whole or cut at its top."""
-        moments = self._player.happened
-        if room is None:
-            texts = [text for moment in moments for text in _log_lines(moment)]
-        else:
-            found: deque[Text] = deque()
-            for moment in reversed(moments):
-                found.extendleft(reversed(_log_lines(moment)))
-                if len(found) >= room:
-                    break
-            texts = list(found)[-room:]
+        found: deque[Text] = deque()
+        for moment in self._player.latest():
+            if room is not None and len(found) >= room:
+                break
+            found.extendleft(reversed(_log_lines(moment)))
         rendered: list[list[Segment]] = []
-        for text in texts:
+        for text in islice(found, 0 if room is None else max(len(found) - room, 0), None):
             text.no_wrap, text.overflow = True, "ellipsis"
             rendered += console.render_lines(text, options.update(height=None), pad=False)
         return rendered
 
-    def _keys(self) -> Text:
+    def _keys(self, width: int) -> Text:
         if self._player.ended:
             left = len(self._player.moments) - self._player.place
             text = f"{left} more events in the run" if left else self._end()[1]
-            return Text(text, Style(dim=True))
-        return Text("   ").join(
+            return Text(text, Style(dim=True), no_wrap=True, overflow="ellipsis")
+        named = [
             Text.assemble((key, "bold"), (f" {meaning}", "dim"))
-            for key, meaning in KEYS
-            if key != FAILURE_KEY or self._player.has_failure_ahead
-        )
+            for key, meaning in self._named_keys(width)
+        ]
+        line = Text(_BETWEEN_KEYS).join(named)
+        line.no_wrap, line.overflow = True, "ellipsis"
+        return line
+
+    def _named_keys(self, width: int) -> list[tuple[str, str]]:
+        """The keys that have a use now, and of these those that fit."""
+        named = [each for each in KEYS if each[0] != FAILURE_KEY or self._player.has_failure_ahead]
+        for key in _DISPENSABLE:
+            if len(_BETWEEN_KEYS.join(map(" ".join, named))) <= width:
+                break
+            named = [each for each in named if each[0] != key]
+        return named
 
     def _end(self) -> tuple[str, str]:
         """What it is called that there are no more events, in a word and in a line."""
