@@ -14,9 +14,9 @@ def rivers() -> Iterator[dg.DynamicOutput[str]]:
         yield dg.DynamicOutput(river, mapping_key=river)
 
 
-@dg.op(pool="gauges", retry_policy=dg.RetryPolicy(max_retries=1, delay=0.2))
+@dg.op(pool="gauges", retry_policy=dg.RetryPolicy(max_retries=1, delay=0.8))
 def read_gauge(context: dg.OpExecutionContext, river: str) -> float:
-    time.sleep(0.2 * (1 + RIVERS.index(river)))
+    time.sleep(0.8 * (1 + RIVERS.index(river)))
     if river == "inn" and context.retry_number == 0:
         raise ConnectionError(f"the gauge of the {river} does not answer")
     context.log_event(dg.AssetMaterialization(["gauges", river], metadata={"highest": 214.5}))

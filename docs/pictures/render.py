@@ -1,9 +1,9 @@
 """Draws the pictures of the documentation from real runs, by the real commands.
 
-``python docs/pictures/render.py`` makes a store with runs of ``definitions.py``, calls
-``dagster-lmdb`` in a terminal of its own, and leaves what it shows as SVG here. Files in stacks are
-named without the directories of the machine. ``as_of.png`` is a screenshot that
-``tests/deployment/test_time_travel.py`` keeps.
+``python docs/pictures/render.py`` makes stores with runs of ``definitions.py``, calls
+``dagster-lmdb`` in a terminal of its own, and leaves what it shows as SVG here; a trace is drawn
+from its JSON. Files in stacks are named without the directories of the machine. ``as_of.png`` is a
+screenshot that ``tests/deployment/test_time_travel.py`` keeps.
 """
 
 import json
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import time
 from collections.abc import Sequence
 from fcntl import ioctl
 from html import escape
@@ -24,7 +25,15 @@ from typing import Any
 
 from dagster import DagsterInstance, execute_job
 from dagster._core.definitions.reconstruct import ReconstructableRepository
-from dagster._core.test_utils import instance_for_test
+from dagster._core.test_utils import (
+    create_test_daemon_workspace_context,
+    instance_for_test,
+    load_remote_repo,
+)
+from dagster._core.workspace.load_target import PythonFileTarget
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
+    QueuedRunCoordinatorDaemon,
+)
 from rich.console import Console
 from rich.text import Text
 
@@ -101,17 +110,21 @@ def picture(name: str, title: str, text: str) -> None:
 
 
 def trace_picture(name: str, events: Sequence[dict[str, Any]]) -> None:
-    """Draws the slices and instants of a trace, a lane below the other."""
-    lanes = {
-        (each["pid"], each["tid"]): each["args"]["name"]
+    """Draws the slices and instants of a trace: run below run, and in a run lane below lane."""
+    named = {
+        (each["name"], each["pid"], each["tid"]): each["args"]["name"]
         for each in events
-        if each["name"] == "thread_name"
+        if each["name"] in ("process_name", "thread_name")
     }
-    rows = {lane: number for number, lane in enumerate(lanes)}
+    # The name of a run has a row of its own.
+    rows = {
+        (process, None if what == "process_name" else lane): row
+        for row, (what, process, lane) in enumerate(named)
+    }
     slices = [each for each in events if each["ph"] == "X"]
     end = max(each["ts"] + each["dur"] for each in slices)
     left, width, height, top = 140, 840, 30, 30
-    total = top + height * len(rows) + 50
+    total = top + height * len(rows) + 70
     drawn = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 20} {total}"'
         ' font-family="sans-serif" font-size="12">',
@@ -121,13 +134,15 @@ def trace_picture(name: str, events: Sequence[dict[str, Any]]) -> None:
     def at(microseconds: float) -> float:
         return left + microseconds / end * width
 
-    for seconds in range(int(end / 1e6) + 1):
+    for seconds in range(0, int(end / 1e6) + 1, 1 + int(end / 1e6) // 20):
         x = at(seconds * 1e6)
-        drawn.append(f'<path d="M{x:.1f} 20V{total - 40}" stroke="#e0e0e0"/>')
+        drawn.append(f'<path d="M{x:.1f} 20V{total - 60}" stroke="#e0e0e0"/>')
         drawn.append(f'<text x="{x:.1f}" y="14" fill="#606060">{seconds} s</text>')
-    for lane, label in lanes.items():
-        y = top + rows[lane] * height
-        drawn.append(f'<text x="{left - 8}" y="{y + 17}" text-anchor="end">{escape(label)}</text>')
+    for row, ((what, *_), label) in enumerate(named.items()):
+        y = top + row * height + 17
+        style = 'font-weight="bold"' if what == "process_name" else 'text-anchor="end"'
+        x = 8 if what == "process_name" else left - 8
+        drawn.append(f'<text x="{x}" y="{y}" {style}>{escape(label)}</text>')
     for each in slices:
         nested = each["cat"] in ("load input", "compute", "handle output", "after output")
         y = top + rows[each["pid"], each["tid"]] * height + (13 if nested else 3)
@@ -146,11 +161,13 @@ def trace_picture(name: str, events: Sequence[dict[str, Any]]) -> None:
                 f'<path d="M{x:.1f} {y}l5 -8h-10z" fill="#333333">'
                 f"<title>{escape(each['name'])}</title></path>"
             )
-    x = left
+    x, y = left, total - 46
     for category in dict.fromkeys(each["cat"] for each in slices):
+        if x > width:
+            x, y = left, y + 20
         drawn.append(
-            f'<rect x="{x}" y="{total - 26}" width="12" height="12" fill="{_SLICES[category]}"/>'
-            f'<text x="{x + 16}" y="{total - 16}">{category}</text>'
+            f'<rect x="{x}" y="{y}" width="12" height="12" fill="{_SLICES[category]}"/>'
+            f'<text x="{x + 16}" y="{y + 10}">{category}</text>'
         )
         x += 34 + 6 * len(category)
     path = HERE / f"{name}.svg"
@@ -167,15 +184,54 @@ def execute(instance: DagsterInstance, job: str, **run_config: Any) -> str:
         return result.run_id
 
 
+def queued_runs(home: Path, count: int) -> list[str]:
+    """Runs of ``forecast`` in a store, submitted at once to a queue that lets go one at a time."""
+    target = PythonFileTarget(str(DEFINITIONS), "defs", None, "pictures")
+    definition = ReconstructableRepository.for_file(str(DEFINITIONS), "defs")
+    blocks = {**storage_block(home), "concurrency": {"runs": {"max_concurrent_runs": 1}}}
+    with (
+        instance_for_test(blocks, temp_dir=str(home)) as instance,
+        create_test_daemon_workspace_context(target, instance) as workspace,
+    ):
+        instance.event_log_storage.set_concurrency_slots("gauges", 2)
+        job = load_remote_repo(workspace, "__repository__").get_full_job("forecast")
+        run_ids = []
+        for _ in range(count):
+            run = instance.create_run_for_job(
+                definition.get_reconstructable_job("forecast").get_definition(),
+                remote_job_origin=job.get_remote_origin(),
+                job_code_origin=job.get_python_origin(),
+            )
+            instance.submit_run(run.run_id, workspace.create_request_context())
+            run_ids.append(run.run_id)
+        daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
+        while not all(instance.get_run_by_id(run_id).is_finished for run_id in run_ids):
+            for error in daemon.run_iteration(workspace):
+                if error:
+                    raise SystemExit(error.to_string())
+            time.sleep(0.2)
+    return run_ids
+
+
+def storage_block(home: Path) -> dict[str, Any]:
+    block = {
+        "module": "dagster_lmdb",
+        "class": "DagsterLmdbStorage",
+        "config": {"base_dir": str(home / "history")},
+    }
+    return {"storage": {"custom": block}}
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as home:
+        run_ids = queued_runs(Path(home), 2)
         store = Path(home) / "history"
-        block = {
-            "module": "dagster_lmdb",
-            "class": "DagsterLmdbStorage",
-            "config": {"base_dir": str(store)},
-        }
-        with instance_for_test({"storage": {"custom": block}}, temp_dir=home) as instance:
+        command = [sys.executable, "-m", "dagster_lmdb", "trace", store, *run_ids, "-o", "-"]
+        written = subprocess.run(command, check=True, capture_output=True)
+        trace_picture("trace", json.loads(written.stdout)["traceEvents"])
+    with tempfile.TemporaryDirectory() as home:
+        store = Path(home) / "history"
+        with instance_for_test(storage_block(Path(home)), temp_dir=home) as instance:
             instance.event_log_storage.set_concurrency_slots("gauges", 2)
             run_id = execute(instance, "forecast")
             compared = [
@@ -184,9 +240,6 @@ def main() -> None:
             ]
         text = shown("replay", store, run_id, "--speed", "1000x", "--until", "STEP_FAILURE")
         picture("replay", f"dagster-lmdb replay DIR {run_id[:8]}... --until STEP_FAILURE", text)
-        command = [sys.executable, "-m", "dagster_lmdb", "trace", store, run_id, "-o", "-"]
-        written = subprocess.run(command, check=True, capture_output=True)
-        trace_picture("trace", json.loads(written.stdout)["traceEvents"])
         picture("diff", "dagster-lmdb diff DIR RUN_A RUN_B", shown("diff", store, *compared))
         os.chdir(home)
         extracted = shown(

@@ -70,3 +70,13 @@ def test_the_pages_name_every_option_of_a_verb(verb: str) -> None:
     for option in options:
         names = "|".join(map(re.escape, option.opts))
         assert re.search(rf"(?<![\w-])({names})(?![\w-])", text), option.opts
+
+
+def test_the_picture_of_a_trace_shows_what_the_readme_says_of_traces() -> None:
+    picture = (ROOT / "docs" / "pictures" / "trace.svg").read_text()
+    shown = re.findall(r"<title>([^<,]+)[^<]*</title>|<text[^>]*>([^<]+)</text>", picture)
+    said = " ".join(title or text for title, text in shown)
+    for wanted in ("queue wait", "start-up", "slot wait", "retry wait", "load input"):
+        assert wanted in said
+    assert "handle output" in said
+    assert len(re.findall(r"forecast [0-9a-f]{8}", said)) == 2
