@@ -11,9 +11,11 @@ from dagster import DagsterInstance
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.scheduler.instigation import TickData, TickStatus
+from dagster._core.storage.dagster_run import DagsterRunStatus
 
 from dagster_lmdb.debug.capsule import CapsuleWriter, events_name, read_capsule
 from debug.history import DEFINITIONS, Store, call
+from python.entries import run
 
 TICK = TickData(
     instigator_origin_id="an_origin",
@@ -97,3 +99,12 @@ def changed(path: Path, change: Callable[[str], str]) -> None:
         for each in read.runs:
             writer.add(events_name(each.run.run_id), map(change, each.texts or ()))
         writer.finish(manifest["runs"], {})
+
+
+def of_a_backfill_that_goes_on(instance: DagsterInstance, store: Path, path: Path) -> Path:
+    """A file with a run that a backfill caused which has not ended."""
+    instance.add_backfill(backfill(BulkActionStatus.REQUESTED))
+    made = run(DagsterRunStatus.SUCCESS, tags={"dagster/backfill": "a_backfill"})
+    instance.add_run(made)
+    assert call("extract", store, made.run_id, "-o", path).exit_code == 0
+    return path

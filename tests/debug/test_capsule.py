@@ -24,7 +24,15 @@ from dagster_shared.record import copy
 from dagster_lmdb.debug import absorb as absorbing
 from dagster_lmdb.debug.capsule import read_capsule
 from dagster_lmdb.debug.errors import CapsuleVersionError
-from debug.capsules import TICK, absorbed, backfill, changed, extracted, head
+from debug.capsules import (
+    TICK,
+    absorbed,
+    backfill,
+    changed,
+    extracted,
+    head,
+    of_a_backfill_that_goes_on,
+)
 from debug.history import Store, call, refused
 from python.entries import event, job_origin, log_line, run, whole_block
 
@@ -390,11 +398,7 @@ def test_a_run_that_has_not_ended_does_not_leave_by_itself(
 def test_a_backfill_that_has_not_ended_is_canceled(
     instance: DagsterInstance, target: Path, tmp_path: Path
 ) -> None:
-    instance.add_backfill(backfill(BulkActionStatus.REQUESTED))
-    made = run(DagsterRunStatus.SUCCESS, tags={"dagster/backfill": "a_backfill"})
-    instance.add_run(made)
-    path = tmp_path / "run.capsule"
-    assert call("extract", target, made.run_id, "-o", path).exit_code == 0
+    path = of_a_backfill_that_goes_on(instance, target, tmp_path / "run.capsule")
     home = tmp_path / "elsewhere"
     home.mkdir()
     text = absorbed(path, home / "history")

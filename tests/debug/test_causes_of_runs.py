@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
-from dagster._core.execution.backfill import BulkActionStatus
 
 from dagster_lmdb.debug.absorb import absorb
 from dagster_lmdb.debug.capsule import read_capsule
-from debug.capsules import TICK, absorbed, backfill, head
+from debug.capsules import TICK, absorbed, head, of_a_backfill_that_goes_on
 from debug.history import Store, call
 from python.entries import run
 
@@ -106,11 +105,7 @@ def test_snapshots_that_a_run_was_without_are_added(
 def test_a_backfill_that_goes_on_is_itself_where_it_came_from(
     instance: DagsterInstance, target: Path, tmp_path: Path
 ) -> None:
-    instance.add_backfill(backfill(BulkActionStatus.REQUESTED))
-    made = run(DagsterRunStatus.SUCCESS, tags={"dagster/backfill": "a_backfill"})
-    instance.add_run(made)
-    path = tmp_path / "run.capsule"
-    assert call("extract", target, made.run_id, "-o", path).exit_code == 0
+    path = of_a_backfill_that_goes_on(instance, target, tmp_path / "run.capsule")
     before = head(target)
     text = absorbed(path, target)
     assert text.splitlines()[1:] == ["There already: 1 run and 1 backfill."]
