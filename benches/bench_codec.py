@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from benches.conftest import Bench, faster
 from benches.events import KINDS, LARGE, of_kind
-from benches.peers import OURS
+from benches.names import OURS
 from dagster import EventLogEntry
 from dagster._serdes import deserialize_value, serialize_value
 

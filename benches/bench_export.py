@@ -4,7 +4,7 @@ import pytest
 from benches.conftest import Bench, Goal, faster, limit
 from benches.datasets import LARGE, Datasets
 from benches.export import SQLITE_ROWS, Taken, in_a_process
-from benches.peers import CONSOLIDATED, OURS
+from benches.names import CONSOLIDATED, OURS
 
 #: Rows, the way that each peer goes, and what is to be reached.
 ROWS: dict[str, tuple[dict[str, str], list[Goal]]] = {

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from benches.conftest import Bench
 from benches.datasets import EMPTY, Datasets
-from benches.peers import CONSOLIDATED, OURS, POSTGRES, SQLITE
+from benches.names import CONSOLIDATED, OURS, POSTGRES, SQLITE
 from benches.processes import Writers
 from dagster._serdes import ConfigurableClassData
 

@@ -8,7 +8,7 @@ from benches.asking import answered, ask
 from benches.conftest import Bench, Goal, Storages, faster, flat
 from benches.datasets import EMPTY, LARGE, PARTITIONS, SMALL
 from benches.events import endless, events_of_a_run
-from benches.peers import CONSOLIDATED, MEMORY, OURS, POSTGRES, SQLITE
+from benches.names import CONSOLIDATED, MEMORY, OURS, POSTGRES, SQLITE
 from benches.queries import PARTITION_QUERIES, QUERIES
 
 ON_DISK = [SQLITE, CONSOLIDATED, POSTGRES]

@@ -9,7 +9,8 @@ from benches.asking import answered, ask
 from benches.conftest import Bench, faster, flat
 from benches.datasets import LARGE, SMALL, WITH_RUNS, Datasets
 from benches.filling_runs import fill_run_storage
-from benches.peers import MEMORY, OURS, close
+from benches.names import MEMORY, OURS
+from benches.peers import close
 from benches.run_questions import questions
 from benches.runs import SIZES
 from dagster._core.storage.runs import RunStorage

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from benches.conftest import Bench, limit
 from benches.datasets import LARGE, SMALL, Datasets
-from benches.peers import CONSOLIDATED, OURS, POSTGRES, SQLITE
+from benches.names import CONSOLIDATED, OURS, POSTGRES, SQLITE
 
 CHILDREN = Path(__file__).parent / "children.py"
 
@@ -77,38 +77,26 @@ class Child:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.parametrize("size", [SMALL, pytest.param(LARGE, marks=pytest.mark.full)])
+@pytest.mark.parametrize("what", ["speed", "memory"])
 @pytest.mark.peers(OURS)
 @pytest.mark.turns(1)
-def bench_refold(bench: Bench, datasets: Datasets, quick: bool) -> None:
-    """Folding the log into the second set of projections, as ``dagster-lmdb rebuild`` does."""
-    size = SMALL if quick else LARGE
-    bench.note(f"refold, {size}", limit(at_least=250_000))
+def bench_refold(bench: Bench, datasets: Datasets, size: str, what: str) -> None:
+    """Folding the log into the second set of projections, as ``dagster-lmdb rebuild`` does.
+
+    How many records a second, and the most memory of its own that its process had.
+    """
     place = datasets.copied(OURS, size, "refold")
     child = Child("refold", datasets.places.path(OURS, place))
     child.watch_memory()
     records, seconds = map(float, child.end().split())
     datasets.discard(OURS, place)
-    bench.value(lambda: records / seconds, "records/s")
-    PEAKS[size] = child.peak_kib / 1024
-
-
-PEAKS: dict[str, float] = {}
-
-
-@pytest.mark.peers(OURS)
-@pytest.mark.turns(1)
-def bench_refold_memory(bench: Bench, datasets: Datasets, quick: bool) -> None:
-    """The most memory of its own that the process of the refold had."""
-    size = SMALL if quick else LARGE
-    if size not in PEAKS:
-        place = datasets.copied(OURS, size, "memory")
-        child = Child("refold", datasets.places.path(OURS, place))
-        child.watch_memory()
-        child.end()
-        datasets.discard(OURS, place)
-        PEAKS[size] = child.peak_kib / 1024
-    bench.note(f"refold, {size}, peak memory", limit(at_most=200))
-    bench.value(lambda: PEAKS[size], "MiB")
+    if what == "speed":
+        bench.note(f"refold, {size}", limit(at_least=250_000))
+        bench.value(lambda: records / seconds, "records/s")
+    else:
+        bench.note(f"refold, {size}, peak memory", limit(at_most=200))
+        bench.value(lambda: child.peak_kib / 1024, "MiB")
 
 
 @pytest.mark.peers(OURS)

@@ -11,7 +11,7 @@ from benches.datasets import EMPTY, LARGE, SMALL, Datasets
 from benches.events import LARGE as LARGE_EVENT
 from benches.events import as_run, endless, events_of_a_run, of_kind
 from benches.floors import BARE, FLUSH, BareLmdb, Flush
-from benches.peers import CONSOLIDATED, EVENT_LOGS, OURS, POSTGRES, SQLITE
+from benches.names import CONSOLIDATED, EVENT_LOGS, OURS, POSTGRES, SQLITE
 from dagster import EventLogEntry
 from dagster._core.utils import make_new_run_id
 

@@ -10,7 +10,8 @@ from benches import share, whole_runs
 from benches.conftest import Bench, Goal, faster, limit
 from benches.datasets import Datasets
 from benches.floors import FLUSH, Flush
-from benches.peers import MEMORY, OURS, POSTGRES, SQLITE, use_pool
+from benches.names import MEMORY, OURS, POSTGRES, SQLITE
+from benches.peers import use_pool
 from benches.whole_runs import NOTHING, defs, instance_on, stores_nothing
 from dagster import DagsterInstance, execute_job
 from dagster._core.definitions.reconstruct import ReconstructableRepository

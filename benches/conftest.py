@@ -8,7 +8,8 @@ import pytest
 from benches.datasets import Datasets, open_datasets
 from benches.events import events_of_a_run
 from benches.filling import Run, fill_storage
-from benches.peers import EVENT_LOGS, MEMORY, OURS, close, sqlite_without_flushes
+from benches.names import EVENT_LOGS, MEMORY, OURS
+from benches.peers import close, sqlite_without_flushes
 from benches.queries import furnish
 from dagster import EventLogEntry
 from dagster._core.storage.event_log import EventLogStorage

@@ -12,7 +12,8 @@ from benches.events import events_of_a_run
 from benches.filling import Run, fill
 from benches.filling_runs import fill_runs
 from benches.history import FORMAT, SEED, Runs, materializations_of_many_partitions
-from benches.peers import CONSOLIDATED, OURS, POSTGRES, SQLITE, Places
+from benches.names import CONSOLIDATED, OURS, POSTGRES, SQLITE
+from benches.peers import Places
 from benches.postgres import server
 from rich.console import Console
 from rich.progress import track

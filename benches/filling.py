@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sqlalchemy
-from benches.peers import OURS, POSTGRES, SQLITE, Places, close, sqlite_without_flushes
+from benches.names import OURS, POSTGRES, SQLITE
+from benches.peers import Places, close, sqlite_without_flushes
 from benches.queries import furnish
 from dagster import DagsterEventType, EventLogEntry
 from dagster._core.events import (

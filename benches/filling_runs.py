@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import sqlalchemy
-from benches.peers import OURS, POSTGRES, Places, close, sqlite_without_flushes
+from benches.names import OURS, POSTGRES
+from benches.peers import Places, close, sqlite_without_flushes
 from benches.runs import Ran, all_runs, backfills
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
+from benches.names import CONSOLIDATED, MEMORY, OURS, POSTGRES, SQLITE
 from benches.postgres import Postgres
 from dagster import DagsterInstance
 from dagster._core.storage.event_log import (
@@ -28,13 +29,6 @@ from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 
 from dagster_lmdb import LmdbEventLogStorage, LmdbRunStorage
-
-OURS = "LMDB"
-SQLITE = "SQLite"
-CONSOLIDATED = "consolidated SQLite"
-POSTGRES = "Postgres"
-MEMORY = "in memory"
-EVENT_LOGS = [OURS, SQLITE, CONSOLIDATED, POSTGRES, MEMORY]
 
 #: How long one call may take on a peer.
 PATIENCE_SECONDS = 60

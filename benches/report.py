@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from benches.peers import CONSOLIDATED, MEMORY, OURS, POSTGRES, SQLITE
+from benches.names import CONSOLIDATED, MEMORY, OURS, POSTGRES, SQLITE
 
 #: Peers with a column of their own; what else was measured stands in the last one.
 COLUMNS = [SQLITE, CONSOLIDATED, POSTGRES, MEMORY]
