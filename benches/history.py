@@ -18,7 +18,7 @@ from dagster._serdes import deserialize_value, serialize_value
 
 SEED = 20260101
 #: Raised when a history or what is kept of it changes, so that no older one is used.
-FORMAT = 2
+FORMAT = 3
 
 BEGIN = 1_767_225_600.0  # 2026-01-01, when the first run starts
 GROUPS = 200
