@@ -63,6 +63,7 @@ def row(number: int) -> str:
 
 @pytest.mark.parametrize("number", [1, PROCESSES])
 @pytest.mark.peers(*CLASSES)
+@pytest.mark.together("number")
 @pytest.mark.turns(5)
 def bench_processes(bench: Bench, writers: WritersOn, number: int) -> None:
     """The sum of what processes store in a second."""

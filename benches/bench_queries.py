@@ -22,6 +22,7 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", QUERIES)
+@pytest.mark.together
 @pytest.mark.turns(2)
 def bench_query_at_ten_thousand(bench: Bench, storages: Storages, name: str) -> None:
     """One call of a query on the history of ten thousand events."""
@@ -32,6 +33,7 @@ def bench_query_at_ten_thousand(bench: Bench, storages: Storages, name: str) -> 
 @pytest.mark.full
 @pytest.mark.parametrize("name", QUERIES)
 @pytest.mark.peers(OURS, *ON_DISK)
+@pytest.mark.together
 @pytest.mark.turns(2)
 def bench_query_at_a_million(bench: Bench, storages: Storages, name: str) -> None:
     """The same on the history of a million."""

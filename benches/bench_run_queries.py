@@ -53,6 +53,7 @@ def run_storages(datasets: Datasets) -> Iterator[RunStorages]:
 
 @pytest.mark.parametrize("name", SMALL_QUESTIONS)
 @pytest.mark.peers(*WITH_RUNS, MEMORY)
+@pytest.mark.together
 @pytest.mark.turns(2)
 def bench_runs_at_ten_thousand(bench: Bench, run_storages: RunStorages, name: str) -> None:
     """One question about ten thousand runs."""
@@ -63,6 +64,7 @@ def bench_runs_at_ten_thousand(bench: Bench, run_storages: RunStorages, name: st
 @pytest.mark.full
 @pytest.mark.parametrize("name", LARGE_QUESTIONS)
 @pytest.mark.peers(*WITH_RUNS)
+@pytest.mark.together
 @pytest.mark.turns(2)
 def bench_runs_at_a_million(bench: Bench, run_storages: RunStorages, name: str) -> None:
     """The same about a million."""

@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "peers(*names): whose turns a row has",
         "turns(number): how many turns each has, for rows that take long; quick: one",
         "full: left out of the quick mode",
+        "together(*names): rows of a file that are compared; they differ in function or these",
     ):
         config.addinivalue_line("markers", marker)
 
@@ -62,25 +63,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Row by row, and in each turn all peers one after the other, every other time backwards.
 
-    So a slow moment of the machine hits all.
+    So a slow moment of the machine hits all. It hits both of two rows, too, that a goal compares:
+    these have their turns together, a peer's at both one after the other.
     """
-    rows: dict[str, int] = {}
+    rows: dict[Any, int] = {}
 
-    def place(item: Any) -> tuple[int, int, int]:
-        turn = item.callspec.params["turn"]
+    def place(number: int, item: Any) -> tuple[int, ...]:
+        params = dict(item.callspec.params)
+        turn = params.pop("turn")
         row = item.nodeid.replace(f"{turn.number}:{turn.peer}", "")
+        if together := item.get_closest_marker("together"):
+            apart = {name: value for name, value in params.items() if name not in together.args}
+            row = (item.path, *apart.items())
+        direction = -1 if turn.number % 2 else 1
         order = peers_of[item.originalname].index(turn.peer)
-        return rows.setdefault(row, len(rows)), turn.number, -order if turn.number % 2 else order
+        return (
+            rows.setdefault(row, len(rows)), turn.number, direction * order, direction * number
+        )  # fmt: skip
 
     peers_of: dict[str, list[str]] = {}
     for item in items:
         peers = peers_of.setdefault(item.originalname, [])
         if item.callspec.params["turn"].peer not in peers:
             peers.append(item.callspec.params["turn"].peer)
+    places = {item: place(number, item) for number, item in enumerate(items)}
     wanted = [text.strip().lower() for text in config.getoption("--rows").split(",")]
     items[:] = [
         item
-        for item in sorted(items, key=place)
+        for item in sorted(items, key=lambda item: places[item])
         if any(text in item.nodeid.replace("_", " ").lower() for text in wanted)
         and not (config.getoption("--quick") and item.get_closest_marker("full"))
     ]

@@ -59,6 +59,11 @@ class Row:
         ratio = statistics.median(ratios)
         return 1 / ratio if self.unit.endswith("/s") else ratio
 
+    def growth(self, other: "Row") -> float:
+        """How many times that of another row our figure is: the median of the turns' ratios."""
+        ours, before = self.turns[OURS], other.turns[OURS]
+        return statistics.median(ours[turn] / before[turn] for turn in ours.keys() & before)
+
     def cell(self, peer: str) -> str:
         """A peer's figure and the ratio to ours."""
         if peer in self.without:
@@ -135,7 +140,7 @@ def verdict(row: Row, goal: dict[str, Any], rows: dict[str, Row]) -> str | None:
         other = rows.get(goal["row"])
         if other is None or OURS not in other.turns:
             return None
-        growth = row.figure(OURS) / other.figure(OURS)
+        growth = row.growth(other)
         if "at_least" in goal:
             met = growth >= goal["at_least"]
             return f"{goal['at_least']:g} x the row before: {'yes' if met else '**no**'}, {times(growth)}"  # noqa: E501

@@ -88,6 +88,16 @@ def test_a_row_is_held_against_the_same_at_another_size() -> None:
     assert missed(benchmarks[1:]) == []  # without the other row nothing is said
 
 
+def test_growth_is_the_median_of_the_turns() -> None:
+    goal = {"row": "small", "at_most": 1.5}
+    small, large = [0.001, 0.004, 0.002], [0.001, 0.005, 0.005]
+    benchmarks = [turn(OURS, number, figure, row="small") for number, figure in enumerate(small)]
+    benchmarks += [
+        turn(OURS, number, figure, goal, row="large") for number, figure in enumerate(large)
+    ]
+    assert cells(benchmarks, row=1)["goal"] == "at most 1.5 x the row before: yes, 1.25 x"
+
+
 @pytest.mark.parametrize(("rate", "verdict"), [(600, "yes, 6.0 x"), (590, "**no**, 5.9 x")])
 def test_many_are_held_against_one(rate: float, verdict: str) -> None:
     goal = {"row": "1 process", "at_least": 6}
