@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from benches.conftest import Bench, faster
-from benches.events import KINDS, LARGE, of_kind
+from benches.events import KINDS, LARGE, as_run, of_kind
 from benches.names import OURS
 from dagster import EventLogEntry
+from dagster._core.utils import make_new_run_id
 from dagster._serdes import deserialize_value, serialize_value
 
 from dagster_lmdb._core import ShapeTable
@@ -20,14 +21,19 @@ pytestmark = pytest.mark.peers(OURS, SERDES)
 
 
 def events_of_kind(run_events: Sequence[EventLogEntry], kind: str) -> Sequence[EventLogEntry]:
-    """A hundred events: of a kind, or as a run has them."""
+    """A hundred events of a run: of a kind, or as it has them."""
     events = run_events if kind == MIX else of_kind(run_events, kind)
     step = max(len(events) // 100, 1)
     return [events[number * step % len(events)] for number in range(100)]
 
 
+def of_many_runs(events: Sequence[EventLogEntry]) -> Sequence[EventLogEntry]:
+    """These events of each of five runs, so that ids and times are not always the same."""
+    return [event for _ in range(5) for event in as_run(events, make_new_run_id())]
+
+
 def each_once(bench: Bench, act: Callable[[Any], Any], inputs: Sequence[Any]) -> None:
-    """Times an act on one input after the other, a hundred a round; the figure is one's mean."""
+    """Times an act on one input after the other, all of them a round; the figure is one's mean."""
     numbers = count()
     size = len(inputs)
     bench.each(lambda: act(inputs[next(numbers) % size]), size)
@@ -38,14 +44,14 @@ def bench_encode(bench: Bench, run_events: Sequence[EventLogEntry], kind: str) -
     """Encoding one event."""
     bench.note(f"encode, {kind}", faster(SERDES, 25))
     act = ShapeTable().encode if bench.ours else serialize_value
-    each_once(bench, act, events_of_kind(run_events, kind))
+    each_once(bench, act, of_many_runs(events_of_kind(run_events, kind)))
 
 
 @pytest.mark.parametrize("kind", [*KINDS, LARGE, MIX])
 def bench_decode(bench: Bench, run_events: Sequence[EventLogEntry], kind: str) -> None:
     """Decoding one event."""
     bench.note(f"decode, {kind}", faster(SERDES, 15))
-    events = events_of_kind(run_events, kind)
+    events = of_many_runs(events_of_kind(run_events, kind))
     if bench.ours:
         shapes = ShapeTable()
         each_once(bench, shapes.decode, [shapes.encode(event) for event in events])

@@ -95,7 +95,8 @@ def bench_written_per_commit(
 ) -> None:
     """The KiB given to write calls for one event, at a million events; quick: at 10 thousand."""
     size = SMALL if bench.quick else LARGE
-    bench.note(f"written per {kind}, at {size}", limit(at_most=KIB[kind]))
+    goals = [] if bench.quick else [limit(at_most=KIB[kind])]
+    bench.note(f"written per {kind}, at {size}", *goals)
     storage = storages.to_write(bench.peer, size)
     rounds = 100 if bench.quick else 500
     events = list(islice(of_new_run(run_events, kind), rounds))
@@ -164,11 +165,12 @@ def bench_bulk_append(
 ) -> None:
     """20,000 events a call; Postgres takes events of one type at once, and no others."""
     peers, goals = BULKS[of]
-    bench.note(f"store_event_batch, 20,000 {of}", *goals)
+    count = 2_000 if bench.quick and not bench.ours else 20_000
+    about = {} if count == 20_000 else {"mark": f"(of {count:,})"}
+    bench.note(f"store_event_batch, 20,000 {of}", *goals, **about)
     if bench.peer not in peers:
         bench.gave_up("")
         return
-    count = 2_000 if bench.quick and not bench.ours else 20_000
     source = of_kind(run_events, "materialization") if POSTGRES in peers else run_events
     events = list(islice(endless(source, make_new_run_id()), count))
     storage = storages.to_write(bench.peer, EMPTY)

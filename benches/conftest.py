@@ -1,7 +1,8 @@
 """What the measurements share: which of them run, in which order, and on which storages."""
 
+import gc
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -199,27 +200,27 @@ class Bench:
         self.peer = turn.peer
         self.ours = turn.peer == OURS
         self.quick = quick
+        self.row = ""
 
     def note(self, row: str, *goals: Goal, **about: Any) -> None:
         """Names the row, and what is to be reached."""
+        self.row = row
         self._benchmark.extra_info.update(
             row=row, turn=self.turn.number, peer=self.peer, goals=goals, **about
         )
 
     def rounds(self, act: Callable[[Any], Any], inputs: Callable[[], Any], rounds: int) -> None:
         """Times an act on a new input each round; the row's figure is the median."""
-        self._benchmark.pedantic(
-            act, setup=lambda: ((inputs(),), {}), rounds=rounds, warmup_rounds=1
-        )
+        self._pedantic(act, setup=lambda: ((inputs(),), {}), rounds=rounds, warmup_rounds=1)
 
     def once(self, act: Callable[[], Any]) -> None:
         """Times an act that is too long to be repeated within a turn."""
-        self._benchmark.pedantic(act, rounds=1)
+        self._pedantic(act, rounds=1)
 
     def each(self, act: Callable[[], Any], iterations: int) -> None:
         """Times an act that is too short to be timed alone."""
-        rounds = 5 if self.quick else 30
-        self._benchmark.pedantic(act, rounds=rounds, iterations=iterations, warmup_rounds=1)
+        rounds = 3 if self.quick else 10
+        self._pedantic(act, rounds=rounds, iterations=iterations, warmup_rounds=1)
 
     def repeat(self, act: Callable[[], Any], seconds: float = 0.5, at_most: int = 300) -> Any:
         """Times an act as often as it fits into some seconds, and gives what it returned."""
@@ -234,19 +235,25 @@ class Bench:
             second = took()
         once = max(second - first, 1e-6)
         rounds = max(1 if once > seconds else 3, min(at_most, int(seconds / once)))
-        self._benchmark.pedantic(act, rounds=rounds, iterations=max(1, int(2e-5 / once)))
+        self._pedantic(act, rounds=rounds, iterations=max(1, int(2e-5 / once)))
         return result
 
     def value(self, measure: Callable[[], float], unit: str) -> float:
         """Notes a figure that is not the time of a call; the more the better if it is /s."""
-        figure = self._benchmark.pedantic(measure, rounds=1)
+        figure = self._pedantic(measure, rounds=1)
         self._benchmark.extra_info.update(value=figure, unit=unit)
         return figure
 
     def gave_up(self, why: str) -> None:
         """Notes that a peer has no figure here, and why."""
-        self._benchmark.pedantic(lambda: None, rounds=1)
+        self._pedantic(lambda: None, rounds=1)
         self._benchmark.extra_info.update(value=None, unit="", why=why)
+
+    def _pedantic(self, act: Callable[..., Any], **rounds: Any) -> Any:
+        """Times an act while Python collects garbage, but not that of what was done before."""
+        gc.collect()
+        gc.freeze()
+        return self._benchmark.pedantic(act, **rounds)
 
 
 @pytest.fixture
@@ -254,8 +261,22 @@ def bench(benchmark: BenchmarkFixture, turn: Turn, quick: bool) -> Bench:
     return Bench(benchmark, turn, quick)
 
 
+FAILED = pytest.StashKey[set[str]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if report.failed:
+        item.session.stash.setdefault(FAILED, set()).add(item.nodeid)
+    return report
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    # pytest-benchmark cannot report on one that failed before it was timed once.
+    # One that failed was not timed, or what it gave is not what it should be.
+    failed = session.stash.get(FAILED, set())
     measured = session.config._benchmarksession
-    measured.benchmarks = [each for each in measured.benchmarks if each.stats.data]
+    measured.benchmarks = [
+        each for each in measured.benchmarks if each.stats.data and each.fullname not in failed
+    ]

@@ -152,7 +152,7 @@ def schema() -> Any:
 def peers_own_columns(_: str, path: str) -> int:
     import pyarrow as pa
 
-    columns = "id, run_id, event, dagster_event_type, timestamp, step_key, asset_key, partition"
+    columns = "id, run_id, dagster_event_type, timestamp, step_key, asset_key, partition"
     names = columns.split(", ")
     count = 0
     for rows in rows_of_peer(path, columns):

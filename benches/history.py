@@ -1,4 +1,6 @@
-"""Histories of a deployment, from a seed: 2,000 assets, some in 1,000 partitions.
+"""Histories of a deployment, from a seed: 2,000 assets, a tenth of them in 1,000 partitions.
+
+In the one of a million events twenty assets have a materialization of each partition.
 
 A history of 10 thousand events is a hundredth of the one of a million: every hundredth of its runs
 is the same run, over assets that no other run touches. So a query about one of these runs or assets
@@ -18,11 +20,12 @@ from dagster._serdes import deserialize_value, serialize_value
 
 SEED = 20260101
 #: Raised when a history or what is kept of it changes, so that no older one is used.
-FORMAT = 3
+FORMAT = 4
 
 BEGIN = 1_767_225_600.0  # 2026-01-01, when the first run starts
 GROUPS = 200
 PROBED_GROUPS = 2  # whose assets belong to every hundredth run alone
+WHOLE_GROUPS = (10, 20)  # whose runs, a fifth of all, go through every partition once
 ASSETS_OF_A_GROUP = 10
 LINES = 4
 
@@ -79,13 +82,22 @@ class Runs:
     def run(self, number: int) -> list[EventLogEntry]:
         """The events of a run, by its number in the history of a million events."""
         draw = random.Random(f"{SEED}-{number}")
-        probed = number % 100 == 0
-        group = number // 100 % PROBED_GROUPS if probed else draw.randrange(PROBED_GROUPS, GROUPS)
+        probed, whole = number % 100 == 0, number % 5 == 1
+        if probed:
+            group = number // 100 % PROBED_GROUPS
+        elif whole:
+            group = WHOLE_GROUPS[number // 5 % 2]
+        else:
+            group = draw.randrange(PROBED_GROUPS, GROUPS)
         events = self._template(group)
         if partitioned(group):
-            # The probed runs go through the partitions; others draw one.
             keys = DAYS.get_partition_keys()
-            partition = keys[number // 200] if probed else draw.choice(keys)
+            if probed:
+                partition = keys[number // 200]
+            elif whole:
+                partition = keys[number // 10]
+            else:
+                partition = draw.choice(keys)
             events = [in_partition(event, partition) for event in events]
         return as_run(events, self.run_id(number), BEGIN + 60 * number)
 

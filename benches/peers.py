@@ -5,6 +5,7 @@ copied to be written to, and opened as a dagster.yaml would open it.
 """
 
 import functools
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -52,17 +53,26 @@ class Places:
         return self.path(name, place).exists()
 
     def create(self, name: str, place: str, like: str | None = None) -> None:
-        """Makes a peer's place anew, empty or as a copy of another of its places."""
+        """Makes a peer's place anew, empty or as a copy of another of its places.
+
+        What that has left to write is written: whoever flushes next would wait for it.
+        """
         self.remove(name, place)
         if name == POSTGRES:
             self.postgres.create(place, like or "template1")
-            return
-        path = self.path(name, place)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if like:
-            subprocess.run(["cp", "-a", self.path(name, like), path], check=True)
         else:
-            path.mkdir()
+            path = self.path(name, place)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if like:
+                subprocess.run(["cp", "-a", self.path(name, like), path], check=True)
+            else:
+                path.mkdir()
+        self.settle()
+
+    def settle(self) -> None:
+        """Has what was written so far reach the disk."""
+        self.postgres.execute("CHECKPOINT")
+        os.sync()
 
     def remove(self, name: str, place: str) -> None:
         """Removes a peer's place, if it is there."""
@@ -82,6 +92,7 @@ class Places:
             self.path(name, new).parent.mkdir(parents=True, exist_ok=True)
             self.path(name, old).rename(self.path(name, new))
             self.remove(name, old)
+        self.settle()
 
     def size(self, name: str, place: str) -> int:
         """The bytes that a peer's place takes up on the disk; a write-ahead log is left out."""

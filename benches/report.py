@@ -1,5 +1,6 @@
 """The table: one row a measure, each peer's figure beside ours, and how far a goal is reached."""
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -64,6 +65,21 @@ class Row:
         ours, before = self.turns[OURS], other.turns[OURS]
         return statistics.median(ours[turn] / before[turn] for turn in ours.keys() & before)
 
+    def beyond(self, base: str, peer: str) -> float | None:
+        """How many times what ours takes beyond a base a peer takes.
+
+        The median of the turns' ratios. None where one of the three has no figure, infinite where
+        ours takes no more than the base.
+        """
+        ours, bases, theirs = (self.turns.get(each, {}) for each in (OURS, base, peer))
+        ratios = [
+            (theirs[turn] - bases[turn]) / (ours[turn] - bases[turn])
+            if ours[turn] > bases[turn]
+            else math.inf
+            for turn in ours.keys() & bases.keys() & theirs.keys()
+        ]
+        return statistics.median(ratios) if ratios else None
+
     def cell(self, peer: str) -> str:
         """A peer's figure and the ratio to ours."""
         if peer in self.without:
@@ -79,10 +95,11 @@ class Row:
 def cell(row: Row, peer: str, rows: dict[str, Row]) -> str:
     """A peer's figure and the ratio to ours.
 
-    Of one that has no history of this size: its figure of the row that ours is compared with, and
-    that row's size.
+    Of one that has no history of this size, or took too long there: its figure of the row that ours
+    is compared with, and that row's size.
     """
-    if peer in row.turns or peer in row.without:
+    slow = row.without.get(peer, "").startswith("over")
+    if not slow and (peer in row.turns or peer in row.without):
         return row.cell(peer)
     for goal in row.goals:
         smaller = rows.get(goal["row"]) if "at_most" in goal and "row" in goal else None
@@ -92,8 +109,9 @@ def cell(row: Row, peer: str, rows: dict[str, Row]) -> str:
             size = smaller.name.rpartition(", ")[2]
             if not size.startswith("at "):
                 size = "empty"
-            return f"{amount(smaller.figure(peer), smaller.unit)} ({size})"
-    return ""
+            found = f"{amount(smaller.figure(peer), smaller.unit)} ({size})"
+            return f"{row.without[peer]}; {found}" if slow else found
+    return row.cell(peer)
 
 
 def amount(value: float, unit: str) -> str:
@@ -119,14 +137,12 @@ def verdict(row: Row, goal: dict[str, Any], rows: dict[str, Row]) -> str | None:
     if OURS not in row.turns:
         return None
     if "beyond" in goal:
-        base, peer = row.turns.get(goal["beyond"]), row.turns.get(goal["than"])
-        if not base or not peer:
+        reached = row.beyond(goal["beyond"], goal["than"])
+        if reached is None:
             return None
-        ours = row.figure(OURS) - row.figure(goal["beyond"])
         wanted = f"{goal['at_least']:g} x {goal['than']} beyond what {goal['beyond']}"
-        if ours <= 0:
+        if math.isinf(reached):
             return f"{wanted}: yes, ours takes no time beyond it that shows"
-        reached = (row.figure(goal["than"]) - row.figure(goal["beyond"])) / ours
         return f"{wanted}: {'yes' if reached >= goal['at_least'] else '**no**'}, {times(reached)}"
     if "than" in goal:
         wanted = f"{goal['at_least']:g} x {goal['than']}"

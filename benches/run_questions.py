@@ -13,7 +13,7 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG, PARTITION_NAME_TAG
 
 PAGE = 25
 
-#: A question, asked of a storage. What it gives has a length, or is None.
+#: A question, asked of a storage. Counts come as text, since numbers are taken for ids.
 Question = Callable[[RunStorage[Any]], Any]
 
 
@@ -37,7 +37,7 @@ def questions(size: int) -> dict[str, Question]:
         return lambda runs: runs.get_run_ids(RunsFilter(**filters), limit=PAGE)
 
     def count(**filters: Any) -> Question:
-        return lambda runs: [None] * runs.get_runs_count(RunsFilter(**filters))
+        return lambda runs: [str(runs.get_runs_count(RunsFilter(**filters)))]
 
     def found(**filters: Any) -> Question:
         return lambda runs: runs.get_backfills(BulkActionsFilter(**filters), limit=PAGE)
@@ -107,11 +107,9 @@ def questions(size: int) -> dict[str, Question]:
         "by update_timestamp, created_before": records(
             order_by="update_timestamp", created_before=at(middle)
         ),
-        "count": lambda runs: runs.get_runs_count() and None,
-        "count of a status": lambda runs: runs.get_runs_count(RunsFilter(statuses=failed)) and None,
-        "count of created_after": lambda runs: (
-            runs.get_runs_count(RunsFilter(created_after=at(middle))) and None
-        ),
+        "count": count(),
+        "count of a status": count(statuses=failed),
+        "count of created_after": count(created_after=at(middle)),
         "count of created within": count(**window),
         "count of status, job of few runs": count(statuses=finished, job_name="rare_job"),
         "count of job, created within": count(job_name="job_3", **window),
@@ -131,10 +129,10 @@ def questions(size: int) -> dict[str, Question]:
         "newest of each partition": lambda runs: runs.get_run_partition_data(
             RunsFilter(job_name="job_3")
         ),
-        "has_run": lambda runs: runs.has_run(middle_id) and None,
+        "has_run": lambda runs: runs.has_run(middle_id),
         "run by id": records(run_ids=[middle_id], limit=1),
         "get_runs": lambda runs: runs.get_runs(limit=PAGE),
-        "has_job_snapshot, not there": lambda runs: runs.has_job_snapshot("a" * 40) or None,
+        "has_job_snapshot, not there": lambda runs: runs.has_job_snapshot("a" * 40),
         "heartbeats, none there": lambda runs: runs.get_daemon_heartbeats(),
         "cursor values, none there": lambda runs: runs.get_cursor_values({"AN_OFFSET"}),
         "backfill by id": lambda runs: [runs.get_backfill("backfill_3")],
@@ -150,6 +148,6 @@ def questions(size: int) -> dict[str, Question]:
             created_before=at(size),
         ),
         "count of backfills, created_before": lambda runs: (
-            runs.get_backfills_count(BulkActionsFilter(created_before=at(middle))) and None
+            [str(runs.get_backfills_count(BulkActionsFilter(created_before=at(middle))))]
         ),
     }

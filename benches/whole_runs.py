@@ -159,10 +159,19 @@ def stores_nothing(directory: Path) -> DagsterInstance:
 
 @contextmanager
 def instance_on(storage: dict[str, Any] | None, directory: Path) -> Iterator[DagsterInstance]:
-    """A new instance whose dagster.yaml has a block for the storage; None is SQLite."""
+    """A new instance whose dagster.yaml has a block for the storage; None is SQLite.
+
+    It captures no compute logs, as an ephemeral instance does not: that takes four processes a run.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    overrides = {"storage": storage} if storage else {}
-    with instance_for_test(
-        {**overrides, "telemetry": {"enabled": False}}, temp_dir=str(directory)
-    ) as instance:
+    overrides: dict[str, Any] = {
+        "compute_logs": {
+            "module": NoOpComputeLogManager.__module__,
+            "class": NoOpComputeLogManager.__name__,
+        },
+        "telemetry": {"enabled": False},
+    }
+    if storage:
+        overrides["storage"] = storage
+    with instance_for_test(overrides, temp_dir=str(directory)) as instance:
         yield instance

@@ -72,6 +72,21 @@ def test_a_peer_that_gave_up_once_has_no_ratio_though_it_had_figures() -> None:
     assert found["goal"] == "2 x SQLite: over 60 s"
 
 
+def test_a_slow_peer_has_the_figure_of_the_size_it_finishes() -> None:
+    goal = {"row": "a call, at 10 thousand", "at_most": 1.5}
+    benchmarks = [
+        turn(OURS, 0, 0.001, row="a call, at 10 thousand"),
+        turn(SQLITE, 0, 1.2, row="a call, at 10 thousand"),
+        turn(POSTGRES, 0, None, row="a call, at 10 thousand", why="not supported"),
+        turn(OURS, 0, 0.001, goal, row="a call, at 1 million"),
+        turn(SQLITE, 0, None, goal, row="a call, at 1 million", why="over 60 s"),
+        turn(POSTGRES, 0, None, goal, row="a call, at 1 million", why="not supported"),
+    ]
+    found = cells(benchmarks, row=1)
+    assert found[SQLITE] == "over 60 s; 1.20 s (at 10 thousand)"
+    assert found[POSTGRES] == "not supported"
+
+
 def test_a_row_is_held_against_the_same_at_another_size() -> None:
     goal = {"row": "a call, at 10 thousand", "at_most": 1.5}
     benchmarks = [
@@ -111,18 +126,17 @@ def test_many_are_held_against_one(rate: float, verdict: str) -> None:
 @pytest.mark.parametrize(
     ("ours", "verdict"),
     [
-        (1.5, "5 x SQLite beyond what nothing: yes, 8.0 x"),
-        (1.9, "5 x SQLite beyond what nothing: **no**, 4.4 x"),
-        (0.9, "5 x SQLite beyond what nothing: yes, ours takes no time beyond it that shows"),
+        # Turn by turn 4, 8 and 8 times; of the medians it would be 4.
+        ([2.0, 1.5, 6.5], "yes, 8.0 x"),
+        ([1.5, 1.9, 6.9], "**no**, 4.4 x"),
+        ([2.0, 0.9, 5.9], "yes, ours takes no time beyond it that shows"),
     ],
 )
-def test_what_a_run_takes_beyond_one_that_stores_nothing(ours: float, verdict: str) -> None:
+def test_what_a_run_takes_beyond_one_that_stores_nothing(ours: list[float], verdict: str) -> None:
     goal = {"beyond": "nothing", "than": SQLITE, "at_least": 5}
-    benchmarks = [
-        turn(OURS, 0, ours, goal),
-        turn(SQLITE, 0, 5.0, goal),
-        turn("nothing", 0, 1.0, goal),
-    ]
+    benchmarks = [turn(OURS, number, figure, goal) for number, figure in enumerate(ours)]
+    for peer, figures in ((SQLITE, [5.0, 5.0, 10.0]), ("nothing", [1.0, 1.0, 6.0])):
+        benchmarks += [turn(peer, number, figure, goal) for number, figure in enumerate(figures)]
     found = cells(benchmarks)
-    assert found["goal"] == verdict
+    assert found["goal"] == f"5 x SQLite beyond what nothing: {verdict}"
     assert found["beside it"].startswith("nothing 1.00 s")  # has no column of its own
