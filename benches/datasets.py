@@ -5,16 +5,25 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 from benches import runs
 from benches.events import events_of_a_run
 from benches.filling import Run, fill
 from benches.filling_runs import fill_runs
-from benches.history import FORMAT, SEED, Runs, materializations_of_many_partitions
+from benches.history import (
+    FORMAT,
+    GROUPS,
+    SEED,
+    Runs,
+    materializations_of_many_partitions,
+    template,
+)
 from benches.names import CONSOLIDATED, OURS, POSTGRES, SQLITE
 from benches.peers import Places
-from benches.postgres import server
+from benches.postgres import Postgres, server
 from rich.console import Console
 from rich.progress import track
 
@@ -136,15 +145,39 @@ def open_datasets() -> Iterator[Datasets]:
             datasets.close()
 
 
+class Task(NamedTuple):
+    """A place to fill, by a process of its own."""
+
+    directory: Path
+    url: str
+    what: str
+    size: str
+    name: str
+
+    def fill(self) -> None:
+        """Fills it, if it is not there."""
+        postgres = Postgres(self.url)
+        places = Places(self.directory / "places", postgres)
+        datasets = Datasets(places, self.directory / "templates")
+        (datasets.filled if self.what == "events" else datasets.filled_runs)(self.name, self.size)
+        postgres.close()
+
+
 def main() -> None:
-    """Fills every peer with every history, as ``make bench`` does with those that it needs."""
-    with open_datasets() as datasets:
-        for size, names in FILLED.items():
-            for name in names:
-                datasets.filled(name, size)
-        for size in (SMALL, LARGE):
-            for name in WITH_RUNS:
-                datasets.filled_runs(name, size)
+    """Fills every peer with every history, as many at once as there are processors."""
+    directory = cache_directory()
+    tasks = [("events", size, name) for size, names in FILLED.items() for name in names]
+    tasks += [("runs", size, name) for size in (SMALL, LARGE) for name in WITH_RUNS]
+    tasks.sort(key=lambda task: task[1] != LARGE)  # what takes longest comes first
+    with (
+        server(directory / "postgres") as postgres,
+        get_context("spawn").Pool(maxtasksperchild=1) as pool,
+    ):
+        pool.starmap(template, [(group, directory / "templates") for group in range(GROUPS)])
+        for _ in pool.imap_unordered(
+            Task.fill, [Task(directory, postgres.url, *task) for task in tasks]
+        ):
+            pass
 
 
 if __name__ == "__main__":
