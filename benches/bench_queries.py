@@ -23,7 +23,7 @@ def _quiet() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", QUERIES)
 @pytest.mark.together
-@pytest.mark.turns(2)
+@pytest.mark.turns(3)
 def bench_query_at_ten_thousand(bench: Bench, storages: Storages, name: str) -> None:
     """One call of a query on the history of ten thousand events."""
     bench.note(f"{name}, at {SMALL}", faster(MEMORY, 1))
@@ -34,7 +34,7 @@ def bench_query_at_ten_thousand(bench: Bench, storages: Storages, name: str) -> 
 @pytest.mark.parametrize("name", QUERIES)
 @pytest.mark.peers(OURS, *ON_DISK)
 @pytest.mark.together
-@pytest.mark.turns(2)
+@pytest.mark.turns(3)
 def bench_query_at_a_million(bench: Bench, storages: Storages, name: str) -> None:
     """The same on the history of a million."""
     goals: list[Goal] = [faster(peer, 1) for peer in ON_DISK]

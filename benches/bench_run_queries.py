@@ -54,7 +54,7 @@ def run_storages(datasets: Datasets) -> Iterator[RunStorages]:
 @pytest.mark.parametrize("name", SMALL_QUESTIONS)
 @pytest.mark.peers(*WITH_RUNS, MEMORY)
 @pytest.mark.together
-@pytest.mark.turns(2)
+@pytest.mark.turns(3)
 def bench_runs_at_ten_thousand(bench: Bench, run_storages: RunStorages, name: str) -> None:
     """One question about ten thousand runs."""
     bench.note(f"runs: {name}, at {SMALL}", faster(MEMORY, 1))
@@ -65,7 +65,7 @@ def bench_runs_at_ten_thousand(bench: Bench, run_storages: RunStorages, name: st
 @pytest.mark.parametrize("name", LARGE_QUESTIONS)
 @pytest.mark.peers(*WITH_RUNS)
 @pytest.mark.together
-@pytest.mark.turns(2)
+@pytest.mark.turns(3)
 def bench_runs_at_a_million(bench: Bench, run_storages: RunStorages, name: str) -> None:
     """The same about a million."""
     goals = [faster(peer, 1) for peer in WITH_RUNS if peer != OURS]
