@@ -1,148 +1,183 @@
-"""What a store takes up, how fast it is folded again, and what the package costs at rest."""
+"""What it costs to store events durably: one, a hundred, twenty thousand a call."""
 
-import os
-import re
-import subprocess
-import sys
-import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from time import perf_counter
 
 import pytest
-from benches.conftest import Bench, limit
-from benches.datasets import LARGE, SMALL, Datasets
-from benches.names import CONSOLIDATED, OURS, POSTGRES, SQLITE
+from benches.conftest import Bench, Storages, faster, limit
+from benches.datasets import EMPTY, LARGE, SMALL, Datasets
+from benches.events import LARGE as LARGE_EVENT
+from benches.events import as_run, endless, events_of_a_run, of_kind
+from benches.floors import BARE, FLUSH, BareLmdb, Flush
+from benches.names import CONSOLIDATED, EVENT_LOGS, OURS, POSTGRES, SQLITE
+from dagster import EventLogEntry
+from dagster._core.utils import make_new_run_id
 
-CHILDREN = Path(__file__).parent / "children.py"
+from dagster_lmdb._core import ShapeTable
 
-
-@pytest.mark.parametrize("size", [SMALL, pytest.param(LARGE, marks=pytest.mark.full)])
-@pytest.mark.peers(OURS, SQLITE, CONSOLIDATED, POSTGRES)
-@pytest.mark.turns(1)
-def bench_bytes_on_disk(bench: Bench, datasets: Datasets, size: str) -> None:
-    """The bytes on disk of a history, all indexes in, for each event."""
-    place = datasets.filled(bench.peer, size)
-    events = sum(map(len, datasets.runs(size)))
-    bench.note(f"on disk per event, {size}", {"than": SQLITE, "at_least": 5})
-    bench.value(lambda: datasets.places.size(bench.peer, place) / events, "B")
-
-
-class Child:
-    """A process that does one thing of ``children.py`` and prints what came of it.
-
-    Args:
-        act: The name of the function.
-        arguments: What it gets.
-    """
-
-    def __init__(self, act: str, *arguments: object) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", CHILDREN, act, *map(str, arguments)],
-            # An installed package has its byte code beside it.
-            env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.peak_kib = 0
-
-    def line(self) -> str:
-        """The next line that it prints."""
-        assert self._process.stdout
-        return self._process.stdout.readline().strip()
-
-    def watch_memory(self) -> None:
-        """Looks at the memory that is its own until it ends: not the pages of mapped files."""
-        status = Path(f"/proc/{self._process.pid}/status")
-        while self._process.poll() is None:
-            text = status.read_text()
-            found = re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+)", text, re.MULTILINE)
-            self.peak_kib = max(self.peak_kib, sum(map(int, found)))
-            time.sleep(0.02)
-
-    def end(self) -> str:
-        """Lets it end, and gives what it printed last.
-
-        Raises:
-            RuntimeError: If it failed.
-        """
-        output, _ = self._process.communicate()
-        if self._process.returncode:
-            raise RuntimeError(f"{self._process.args} failed")
-        return output.strip()
-
-    @property
-    def cpu_seconds(self) -> float:
-        """The time on a processor that it has taken so far."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+GOALS = {
+    "log line": [faster(BARE, 0.8), faster(SQLITE, 10), faster(POSTGRES, 4)],
+    "step event": [],
+    "materialization": [faster(BARE, 0.55), faster(SQLITE, 25), faster(POSTGRES, 25)],
+    LARGE_EVENT: [],
+}
+KIB = {"log line": 48, "step event": 48, "materialization": 80}
 
 
-@pytest.mark.parametrize("size", [SMALL, pytest.param(LARGE, marks=pytest.mark.full)])
-@pytest.mark.parametrize("what", ["speed", "memory"])
-@pytest.mark.peers(OURS)
-@pytest.mark.turns(1)
-def bench_refold(bench: Bench, datasets: Datasets, size: str, what: str) -> None:
-    """Folding the log into the second set of projections, as ``dagster-lmdb rebuild`` does.
+@pytest.fixture(scope="module")
+def floors(datasets: Datasets) -> Iterator[tuple[BareLmdb, Flush]]:
+    bare, flush = BareLmdb(datasets.scratch() / "bare"), Flush(datasets.scratch())
+    yield bare, flush
+    bare.close()
+    flush.close()
 
-    How many records a second, and the most memory of its own that its process had.
-    """
-    place = datasets.copied(OURS, size, "refold")
-    child = Child("refold", datasets.places.path(OURS, place))
-    child.watch_memory()
-    records, seconds = map(float, child.end().split())
-    datasets.discard(OURS, place)
-    if what == "speed":
-        goals = [limit(at_least=250_000)] if size == LARGE else []
-        bench.note(f"refold, {size}", *goals)
-        bench.value(lambda: records / seconds, "records/s")
+
+def of_new_run(events: Sequence[EventLogEntry], kind: str) -> Iterator[EventLogEntry]:
+    """Events of a kind, for ever, of one new run."""
+    return endless(of_kind(events, kind), make_new_run_id())
+
+
+@pytest.mark.parametrize("kind", GOALS)
+@pytest.mark.peers(BARE, FLUSH, *EVENT_LOGS)
+def bench_store_event(
+    bench: Bench,
+    storages: Storages,
+    floors: tuple[BareLmdb, Flush],
+    run_events: Sequence[EventLogEntry],
+    kind: str,
+) -> None:
+    """One call of ``store_event``, into an event log that was empty at first."""
+    events = of_new_run(run_events, kind)
+    bench.note(f"store_event, {kind}", *GOALS[kind])
+    rounds = 30 if bench.quick else 300
+    if bench.peer == FLUSH:
+        bench.rounds(lambda _: floors[1](), lambda: None, rounds)
+    elif bench.peer == BARE:
+        body = ShapeTable().encode(next(events))
+        bench.rounds(floors[0].store, lambda: body, rounds)
     else:
-        bench.note(f"refold, {size}, peak memory", limit(at_most=200))
-        bench.value(lambda: child.peak_kib / 1024, "MiB")
+        storage = storages.to_write(bench.peer, EMPTY)
+        bench.rounds(storage.store_event, lambda: next(events), rounds)
 
 
-@pytest.mark.peers(OURS)
-def bench_import(bench: Bench) -> None:
-    """Importing the package in a process that has imported Dagster; the least of several."""
-    bench.note("import of dagster_lmdb beyond dagster's", limit(at_most=0.030))
-    times = 2 if bench.quick else 5
-    modules = Child("needed").end().split()
-    bench.value(
-        lambda: min(float(Child("imported", "dagster", *modules).end()) for _ in range(times)), "s"
+@pytest.mark.full
+@pytest.mark.parametrize("kind", KIB)
+@pytest.mark.peers(OURS, SQLITE, CONSOLIDATED, POSTGRES)
+def bench_store_event_at_a_million(
+    bench: Bench, storages: Storages, run_events: Sequence[EventLogEntry], kind: str
+) -> None:
+    """One call of ``store_event``, into an event log of a million events."""
+    bench.note(
+        f"store_event, {kind}, at 1 million", {"row": f"store_event, {kind}", "at_most": 1.5}
     )
+    storage = storages.to_write(bench.peer, LARGE)
+    events = of_new_run(run_events, kind)
+    bench.rounds(storage.store_event, lambda: next(events), 300)
 
 
-@pytest.mark.peers(OURS)
+def bytes_written() -> int:
+    """The bytes that this process has given to write calls so far.
+
+    Not ``write_bytes``: where the page cache keeps a file in large folios, that counts a folio for
+    each page that is written.
+    """
+    fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(fields["wchar"])
+
+
+@pytest.mark.parametrize("kind", KIB)
+@pytest.mark.peers(OURS, SQLITE, CONSOLIDATED)
 @pytest.mark.turns(1)
-def bench_watch(bench: Bench, datasets: Datasets) -> None:
-    """From another process's commit of an event to the callback: 99 of 100 took no longer."""
-    bench.note("watch, callback after another process's commit, p99", limit(at_most=0.020))
-    place = datasets.copied(OURS, "empty", "watch")
-    base_dir = datasets.places.path(OURS, place)
-    count = 100 if bench.quick else 1000
-    watcher = Child("watch", base_dir, count)
-    assert watcher.line() == "watching"
-    Child("store", base_dir, count).end()
-    delays = sorted(map(float, watcher.end().split()))
-    datasets.discard(OURS, place)
-    assert len(delays) == count
-    bench.value(lambda: delays[count * 99 // 100 - 1], "s")
+def bench_written_per_commit(
+    bench: Bench, storages: Storages, run_events: Sequence[EventLogEntry], kind: str
+) -> None:
+    """The KiB given to write calls for one event, at a million events; quick: at 10 thousand."""
+    size = SMALL if bench.quick else LARGE
+    goals = [] if bench.quick else [limit(at_most=KIB[kind])]
+    bench.note(f"written per {kind}, at {size}", *goals)
+    storage = storages.to_write(bench.peer, size)
+    rounds = 100 if bench.quick else 500
+    events = list(islice(of_new_run(run_events, kind), rounds))
+
+    def written() -> float:
+        before = bytes_written()
+        for event in events:
+            storage.store_event(event)
+        return (bytes_written() - before) / rounds / 1024
+
+    bench.value(written, "KiB")
 
 
-@pytest.mark.peers(OURS)
-@pytest.mark.turns(1)
-def bench_idle(bench: Bench, datasets: Datasets) -> None:
-    """The processor's time of a process that watches a run of a store where nothing happens."""
-    bench.note("watch, CPU while nothing happens", limit(at_most=0.5))
-    place = datasets.copied(OURS, "empty", "idle")
-    watcher = Child("watch", datasets.places.path(OURS, place), 0)
-    assert watcher.line() == "watching"
-    seconds = 5 if bench.quick else 30
+@pytest.mark.turns(3)
+def bench_store_run(bench: Bench, storages: Storages) -> None:
+    """The events of a new run, one by one; SQLite makes a file for the run."""
+    events = events_of_a_run(assets=5, lines=5)
+    bench.note(f"store_event, {len(events)} events of a new run, one by one")
+    storage = storages.to_write(bench.peer, EMPTY)
 
-    def share() -> float:
-        before = watcher.cpu_seconds
-        time.sleep(seconds)
-        return (watcher.cpu_seconds - before) / seconds * 100
+    def store(run: Sequence[EventLogEntry]) -> None:
+        for event in run:
+            storage.store_event(event)
 
-    bench.value(share, "%")
-    watcher.end()
-    datasets.discard(OURS, place)
+    bench.rounds(store, lambda: as_run(events, make_new_run_id()), 2 if bench.quick else 5)
+
+
+BATCHES = {
+    "materializations": "materialization",
+    "a run's events": None,
+}
+
+
+@pytest.mark.parametrize("of", BATCHES)
+@pytest.mark.turns(3)
+def bench_store_event_batch(
+    bench: Bench, storages: Storages, run_events: Sequence[EventLogEntry], of: str
+) -> None:
+    """A batch of a hundred; what Postgres does not take at once, Dagster gives it one by one."""
+    kind = BATCHES[of]
+    events = endless(of_kind(run_events, kind) if kind else run_events, make_new_run_id())
+    bench.note(f"store_event_batch, 100 {of}", faster(SQLITE, 500), faster(POSTGRES, 60))
+    storage = storages.to_write(bench.peer, EMPTY)
+
+    def store(batch: Sequence[EventLogEntry]) -> None:
+        if kind or bench.ours:
+            storage.store_event_batch(batch)
+        else:
+            for event in batch:
+                storage.store_event(event)
+
+    rounds = 1 if bench.quick else 10
+    bench.rounds(store, lambda: list(islice(events, 100)), rounds * 10 if bench.ours else rounds)
+
+
+BULKS = {
+    "events of runs": ([OURS], [limit(at_least=150_000)]),
+    "materializations": ([OURS, POSTGRES], []),
+}
+
+
+@pytest.mark.parametrize("of", BULKS)
+@pytest.mark.peers(OURS, POSTGRES)
+def bench_bulk_append(
+    bench: Bench, storages: Storages, run_events: Sequence[EventLogEntry], of: str
+) -> None:
+    """20,000 events a call; Postgres takes events of one type at once, and no others."""
+    peers, goals = BULKS[of]
+    count = 2_000 if bench.quick and not bench.ours else 20_000
+    about = {} if count == 20_000 else {"mark": f"(of {count:,})"}
+    bench.note(f"store_event_batch, 20,000 {of}", *goals, **about)
+    if bench.peer not in peers:
+        bench.gave_up("")
+        return
+    source = of_kind(run_events, "materialization") if POSTGRES in peers else run_events
+    events = list(islice(endless(source, make_new_run_id()), count))
+    storage = storages.to_write(bench.peer, EMPTY)
+
+    def rate() -> float:
+        began = perf_counter()
+        storage.store_event_batch(events)
+        return count / (perf_counter() - began)
+
+    bench.value(rate, "events/s")
