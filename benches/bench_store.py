@@ -1,6 +1,7 @@
 """What it costs to store events durably: one, a hundred, twenty thousand a call."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -11,6 +12,7 @@ from benches.datasets import EMPTY, LARGE, SMALL, Datasets
 from benches.events import LARGE as LARGE_EVENT
 from benches.events import as_run, endless, events_of_a_run, of_kind
 from benches.floors import BARE, FLUSH, BareLmdb, Flush
+from benches.history import Runs
 from benches.names import CONSOLIDATED, EVENT_LOGS, OURS, POSTGRES, SQLITE
 from dagster import EventLogEntry
 from dagster._core.utils import make_new_run_id
@@ -39,6 +41,15 @@ def of_new_run(events: Sequence[EventLogEntry], kind: str) -> Iterator[EventLogE
     return endless(of_kind(events, kind), make_new_run_id())
 
 
+@cache
+def of_history(datasets: Datasets, size: str, kind: str) -> Sequence[EventLogEntry]:
+    """Events of a kind of ten runs of a history, so about assets and partitions that it has."""
+    runs = datasets.runs(size)
+    assert isinstance(runs, Runs)
+    places = range(1, len(runs), len(runs) // 10 + 3)
+    return [event for place in places for event in of_kind(runs.run(place * runs.step), kind)]
+
+
 @pytest.mark.parametrize("kind", GOALS)
 @pytest.mark.peers(BARE, FLUSH, *EVENT_LOGS)
 def bench_store_event(
@@ -65,15 +76,13 @@ def bench_store_event(
 @pytest.mark.full
 @pytest.mark.parametrize("kind", KIB)
 @pytest.mark.peers(OURS, SQLITE, CONSOLIDATED, POSTGRES)
-def bench_store_event_at_a_million(
-    bench: Bench, storages: Storages, run_events: Sequence[EventLogEntry], kind: str
-) -> None:
+def bench_store_event_at_a_million(bench: Bench, storages: Storages, kind: str) -> None:
     """One call of ``store_event``, into an event log of a million events."""
     bench.note(
         f"store_event, {kind}, at 1 million", {"row": f"store_event, {kind}", "at_most": 1.5}
     )
     storage = storages.to_write(bench.peer, LARGE)
-    events = of_new_run(run_events, kind)
+    events = of_new_run(of_history(storages.datasets, LARGE, kind), kind)
     bench.rounds(storage.store_event, lambda: next(events), 300)
 
 
@@ -90,16 +99,14 @@ def bytes_written() -> int:
 @pytest.mark.parametrize("kind", KIB)
 @pytest.mark.peers(OURS, SQLITE, CONSOLIDATED)
 @pytest.mark.turns(1)
-def bench_written_per_commit(
-    bench: Bench, storages: Storages, run_events: Sequence[EventLogEntry], kind: str
-) -> None:
+def bench_written_per_commit(bench: Bench, storages: Storages, kind: str) -> None:
     """The KiB given to write calls for one event, at a million events; quick: at 10 thousand."""
     size = SMALL if bench.quick else LARGE
     goals = [] if bench.quick else [limit(at_most=KIB[kind])]
     bench.note(f"written per {kind}, at {size}", *goals)
     storage = storages.to_write(bench.peer, size)
     rounds = 100 if bench.quick else 500
-    events = list(islice(of_new_run(run_events, kind), rounds))
+    events = list(islice(of_new_run(of_history(storages.datasets, size, kind), kind), rounds))
 
     def written() -> float:
         before = bytes_written()
