@@ -342,7 +342,7 @@ fn compaction_and_what_reads_the_log_in_steps_exclude_each_other() {
 fn a_rebuild_that_died_before_a_compaction_begins_anew() {
     let log = new_log();
     put(&log, Space::Instigator, "sensor", 1, 1.0);
-    for _ in 0..60 {
+    for _ in 0..120 {
         store(&log, &vec![line("r1"); 200]);
     }
     let died = log.rebuild(&mut |phase, at, _| {

@@ -10,7 +10,7 @@ use engine_support::{Log, assert_sound, done, head, line, new_log, of_type, rows
 use eventlog::command::{Command, NewDocument, Put};
 use eventlog::compaction::Keep;
 use eventlog::fork::{Fork, ForkOptions, Moment};
-use eventlog::projection::{LogSource, Names, TABLES, Table, Target, fold};
+use eventlog::projection::{Carry, LogSource, TABLES, Table, fold};
 use eventlog::query::open_record;
 use eventlog::record::Space;
 use eventlog::store::lmdb::{Environment, EnvironmentOptions};
@@ -101,9 +101,10 @@ fn refolded(log: &EventLog, to: u64) -> Rows {
                     break;
                 }
                 let source = LogSource::Other(view, tree);
-                let mut names = Names::default();
-                let mut target = Target::new(&mut writing, &trees, source, &mut names);
+                let mut carry = Carry::default();
+                let mut target = carry.target(&mut writing, &trees, source);
                 fold(&mut target, sequence, &open_record(sequence, frame)?)?;
+                carry.finish(&mut writing, &trees)?;
             }
             Ok(())
         })

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine_support::{
     assert_sound, check_planned, claim, differences, execute, head, line, materialized, new_log,
-    rebuild, rows, set_limit, store,
+    of_type, rebuild, rows, set_limit, store,
 };
 use eventlog::EventLog;
 use eventlog::command::{Command, NewDocument, Put};
@@ -241,7 +241,7 @@ fn a_rebuild_goes_on_beside_writers_and_readers() {
 #[test]
 fn a_rebuild_that_was_ended_is_taken_up_where_it_was() {
     let log = new_log();
-    for batch in 0..120 {
+    for batch in 0..220 {
         let run_id = format!("r{batch}");
         store(&log, &(0..200).map(|_| line(&run_id)).collect::<Vec<_>>());
     }
@@ -258,14 +258,14 @@ fn a_rebuild_that_was_ended_is_taken_up_where_it_was() {
         });
         (result.is_ok(), reports)
     };
-    assert_eq!(refolded(1), (false, vec![10_000]));
+    assert_eq!(refolded(1), (false, vec![20_000]));
     assert_sound(&log);
     store(&log, &[line("meanwhile")]);
-    assert_eq!(refolded(9), (true, vec![20_000, 24_001]));
+    assert_eq!(refolded(9), (true, vec![40_000, 44_001]));
     assert_sound(&log);
     assert_eq!(
         refolded(9).1,
-        [10_000, 20_000, 24_001],
+        [20_000, 40_000, 44_001],
         "the next begins anew"
     );
 }
@@ -273,10 +273,42 @@ fn a_rebuild_that_was_ended_is_taken_up_where_it_was() {
 #[test]
 fn a_rebuild_folds_the_last_record_too() {
     let log = new_log();
-    let drafts: Vec<_> = (0..10_001).map(|_| line("r1")).collect();
+    let drafts: Vec<_> = (0..20_001).map(|_| line("r1")).collect();
     store(&log, &drafts);
-    assert_eq!(rebuild(&log), 10_001);
+    assert_eq!(rebuild(&log), 20_001);
     assert_sound(&log);
+}
+
+#[test]
+fn a_batch_leaves_the_rows_that_its_events_leave_one_by_one() {
+    let large = "x".repeat(100_000);
+    let runs = ["r1", "r2", "r3"];
+    let drafts: Vec<_> = (0..180)
+        .map(|number| {
+            let mut draft = match number % 3 {
+                0 => line(runs[number % 2]),
+                1 => of_type(runs[number / 3 % 3], "PIPELINE_START"),
+                _ => materialized(
+                    "r1",
+                    [A, r#"["b"]"#][number % 2],
+                    Some(runs[number / 7 % 3]),
+                ),
+            };
+            if let Some(asset) = &mut draft.asset {
+                asset.tags.push(("tag", &large));
+            }
+            draft
+        })
+        .collect();
+    let (at_once, one_by_one) = (new_log(), new_log());
+    store(&at_once, &drafts);
+    for draft in &drafts {
+        store(&one_by_one, std::slice::from_ref(draft));
+    }
+    assert_eq!(rows(&at_once), rows(&one_by_one));
+    assert_sound(&at_once);
+    rebuild(&at_once);
+    assert_sound(&at_once);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::command::{Command, Decided, Decision, Reply, decide};
 use crate::error::{Error, Result};
 use crate::log::times::Latest;
 use crate::projection::key::Key;
-use crate::projection::{LogSource, Names, Target, fold};
+use crate::projection::{Carry, LogSource, fold};
 use crate::query::Reader;
 use crate::record::{Record, frame_header};
 use crate::sequence::Sequence;
@@ -77,7 +77,7 @@ fn put(
     transaction.set_redo(words);
     let mut sequence = head;
     let mut latest = Latest::now();
-    let mut names = Names::default();
+    let mut carry = Carry::default();
     for Decided { payload, record } in &records {
         sequence = sequence.next();
         let read;
@@ -88,9 +88,10 @@ fn put(
                 &read
             }
         };
-        append(transaction, &mut names, sequence, payload, record)?;
+        append(transaction, &mut carry, sequence, payload, record)?;
         latest.see(record.timestamp());
     }
+    finish(transaction, carry)?;
     latest.mark(transaction, sequence)?;
     clear_what_was_cached(transaction, command)?;
     Ok(())
@@ -101,11 +102,11 @@ pub(super) fn decode(payload: &[u8]) -> Result<Record<'_>> {
     Record::decode(payload).map_err(|error| Error::Refused(error.to_string()))
 }
 
-/// Appends one record, whose payload says `record`, and folds it into the live projections. `names` are
-/// those of the transaction's records so far.
+/// Appends one record, whose payload says `record`, and folds it into the live projections. `carry`
+/// is what the records of the transaction so far left.
 pub(super) fn append(
     transaction: &mut Transaction<'_>,
-    names: &mut Names,
+    carry: &mut Carry,
     sequence: Sequence,
     payload: &[u8],
     record: &Record<'_>,
@@ -113,8 +114,14 @@ pub(super) fn append(
     let (log, set) = (transaction.trees().log, transaction.live_set());
     let writing = transaction.writing();
     writing.append_in_two(log, &sequence.to_key(), &frame_header(payload), payload)?;
-    let mut target = Target::new(writing, set, LogSource::Same(log), names);
+    let mut target = carry.target(writing, set, LogSource::Same(log));
     fold(&mut target, sequence, record)
+}
+
+/// Puts the rows that the folds of records have kept back.
+pub(super) fn finish(transaction: &mut Transaction<'_>, carry: Carry) -> Result<()> {
+    let set = transaction.live_set();
+    carry.finish(transaction.writing(), set)
 }
 
 /// What Dagster caches of an asset's partitions only ever grows, so a wipe takes it away, also one

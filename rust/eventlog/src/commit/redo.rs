@@ -7,11 +7,11 @@
 //! Deciding is not done again: what a command led to is in its records, and folding them is
 //! deterministic.
 
-use super::apply::{append, clear_cached_status, decode};
+use super::apply::{append, clear_cached_status, decode, finish};
 use crate::command::Decided;
 use crate::error::{Error, Result};
 use crate::log::times::Latest;
-use crate::projection::Names;
+use crate::projection::Carry;
 use crate::query::Reader;
 use crate::record::Record;
 use crate::sequence::Sequence;
@@ -44,7 +44,7 @@ pub fn redo(transaction: &mut Transaction<'_>, bytes: &[u8]) -> Result<()> {
         )));
     }
     let mut latest = Latest::now();
-    let mut names = Names::default();
+    let mut carry = Carry::default();
     while !rest.is_empty() {
         let (length, after) = rest.split_first_chunk().ok_or_else(cut)?;
         let length = u32::from_le_bytes(*length) as usize;
@@ -52,7 +52,7 @@ pub fn redo(transaction: &mut Transaction<'_>, bytes: &[u8]) -> Result<()> {
         rest = after;
         sequence = sequence.next();
         let record = decode(payload)?;
-        append(transaction, &mut names, sequence, payload, &record)?;
+        append(transaction, &mut carry, sequence, payload, &record)?;
         latest.see(record.timestamp());
         match &record {
             Record::AssetWiped(wiped) => clear_cached_status(transaction, Some(&wiped.asset_key))?,
@@ -63,5 +63,6 @@ pub fn redo(transaction: &mut Transaction<'_>, bytes: &[u8]) -> Result<()> {
             _ => false,
         };
     }
+    finish(transaction, carry)?;
     latest.mark(transaction, sequence)
 }

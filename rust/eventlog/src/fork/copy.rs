@@ -3,15 +3,14 @@
 //! One thread reads and checks frames, a batch a snapshot; the caller's appends and folds them. What
 //! waits between the two is bounded, so that memory is.
 
-use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use crate::commit::SCHEMA;
 use crate::error::{Error, Result};
-use crate::log::scan;
-use crate::projection::{LogSource, Names, Target, fold as fold_record};
+use crate::log::{Frames, scan};
+use crate::projection::{Carry, LogSource, fold as fold_record};
 use crate::query::{Reader, open_record};
 use crate::record::{Husk, Record, frame_checksum, open_frame, payload_of, seal_frame};
 use crate::refold::Progress;
@@ -140,29 +139,14 @@ fn check(
     Ok(())
 }
 
-/// Frames of one snapshot, one after the other.
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    frames: Vec<(Sequence, Range<usize>)>,
-}
-
-impl Batch {
-    fn push(&mut self, sequence: Sequence, frame: &[u8]) {
-        let begin = self.bytes.len();
-        self.bytes.extend_from_slice(frame);
-        self.frames.push((sequence, begin..self.bytes.len()));
-    }
-}
-
 /// Sends the frames up to a sequence, until that, an error, or a receiver that has gone.
-fn read(store: &Store, to: Sequence, batches: &SyncSender<Result<Batch>>) {
+fn read(store: &Store, to: Sequence, batches: &SyncSender<Result<Frames>>) {
     let mut at = Sequence::ZERO;
     while at < to {
         let batch = store.read(|snapshot| read_batch(snapshot, at, to));
         let is_last = match &batch {
-            Ok(batch) => batch.frames.last().is_none_or(|(last, _)| {
-                at = *last;
+            Ok(batch) => batch.last().is_none_or(|(last, _)| {
+                at = last;
                 false
             }),
             Err(_) => true,
@@ -173,8 +157,8 @@ fn read(store: &Store, to: Sequence, batches: &SyncSender<Result<Batch>>) {
     }
 }
 
-fn read_batch(snapshot: &Snapshot<'_>, after: Sequence, to: Sequence) -> Result<Batch> {
-    let mut batch = Batch::default();
+fn read_batch(snapshot: &Snapshot<'_>, after: Sequence, to: Sequence) -> Result<Frames> {
+    let mut batch = Frames::default();
     let mut at = after;
     for row in scan(snapshot.view(), snapshot.trees().log, after)?.take(RECORDS) {
         let (sequence, frame) = row?;
@@ -193,7 +177,7 @@ fn read_batch(snapshot: &Snapshot<'_>, after: Sequence, to: Sequence) -> Result<
         open_frame(frame).map_err(|error| damaged(sequence, error.to_string()))?;
         batch.push(sequence, frame);
         at = sequence;
-        if at == to || batch.bytes.len() >= BYTES {
+        if at == to || batch.bytes() >= BYTES {
             break;
         }
     }
@@ -227,7 +211,7 @@ struct Copy<'a> {
 impl Copy<'_> {
     fn take(
         &mut self,
-        batches: &Receiver<Result<Batch>>,
+        batches: &Receiver<Result<Frames>>,
         to: Sequence,
         progress: Progress<'_>,
     ) -> Result<()> {
@@ -241,25 +225,24 @@ impl Copy<'_> {
         Ok(())
     }
 
-    fn append(&mut self, batch: &Batch) -> Result<()> {
+    fn append(&mut self, batch: &Frames) -> Result<()> {
         let trees = self.draft.trees();
         self.draft.write(|writing| {
-            let mut names = Names::default();
-            for (sequence, place) in &batch.frames {
-                let frame = &batch.bytes[place.clone()];
+            let mut carry = Carry::default();
+            for (sequence, frame) in batch.iter() {
                 writing.append(trees.log, &sequence.to_key(), frame)?;
                 let record = Record::decode(payload_of(frame))
-                    .map_err(|error| damaged(*sequence, error.to_string()))?;
+                    .map_err(|error| damaged(sequence, error.to_string()))?;
                 let source = LogSource::Same(trees.log);
-                let mut target = Target::new(writing, &trees.sets[0], source, &mut names);
-                fold_record(&mut target, *sequence, &record)?;
+                let mut target = carry.target(writing, &trees.sets[0], source);
+                fold_record(&mut target, sequence, &record)?;
             }
-            Ok(())
+            carry.finish(writing, &trees.sets[0])
         })?;
-        if let Some((sequence, place)) = batch.frames.last() {
-            self.at = *sequence;
-            self.checksum = frame_checksum(&batch.bytes[place.clone()]).unwrap_or_default();
-            self.records += batch.frames.len() as u64;
+        if let Some((sequence, frame)) = batch.last() {
+            self.at = sequence;
+            self.checksum = frame_checksum(frame).unwrap_or_default();
+            self.records += batch.count() as u64;
         }
         Ok(())
     }

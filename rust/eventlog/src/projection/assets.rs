@@ -3,7 +3,7 @@
 use super::key::{Key, asset_event, partition};
 use super::names::NamedAsset;
 use super::rows::{Asset, AssetEvent, AssetPartition};
-use super::{Table, Target};
+use super::{Table, Target, rows};
 use crate::error::Result;
 use crate::record::event_type::{TypeCode, names};
 use crate::record::{AssetFacet, Event};
@@ -27,7 +27,7 @@ pub(super) fn fold_event(
     };
     let code = TypeCode::of(event.event_type);
     if event_type == names::FRESHNESS {
-        target.put(
+        target.defer(
             Table::AssetEvents,
             &event_key(asset.number, asset_event::FRESHNESS, sequence),
             &[],
@@ -47,16 +47,16 @@ pub(super) fn fold_event(
         partitions: partitions.len() as u32,
         tags: facet.tags.clone(),
     };
-    target.put_row(
+    target.defer(
         Table::AssetEvents,
         &event_key(asset.number, code, sequence),
-        &row,
+        &rows::write(&row),
     )?;
     for key in more_keys(asset.number, event_type, facet.skipped, &row.tags, sequence) {
-        target.put(Table::AssetEvents, &key, &[])?;
+        target.defer(Table::AssetEvents, &key, &[])?;
     }
     for name in partitions {
-        target.put(
+        target.defer(
             Table::AssetEvents,
             &partition::events_of(asset.number, name, code).sequence(sequence),
             &[],

@@ -14,16 +14,16 @@ pub(super) fn fold_event(
     let run = number_run(target, sequence, event.run_id)?;
     let code = TypeCode::of(event.event_type);
     let timestamp = event.timestamp.to_be_bytes();
-    target.put(
+    target.defer(
         Table::RunEvents,
         &run_event(run, code, sequence),
         &timestamp,
     )?;
     if let Some(event_type) = event.event_type {
-        target.put(Table::TypeEvents, &type_event(code, sequence), &timestamp)?;
+        target.defer(Table::TypeEvents, &type_event(code, sequence), &timestamp)?;
         if STATUS_CHANGES.contains(&event_type) {
             let key = status_change(code, event.job_name, sequence);
-            target.put(Table::StatusChanges, &key, &timestamp)?;
+            target.defer(Table::StatusChanges, &key, &timestamp)?;
         }
     }
     if let Some(asset) = &event.asset {

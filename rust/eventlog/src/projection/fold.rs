@@ -10,9 +10,10 @@ use crate::sequence::Sequence;
 
 /// Folds a record into the projections.
 pub fn fold(target: &mut Target<'_, '_>, sequence: Sequence, record: &Record<'_>) -> Result<()> {
-    // Whatever else may give other numbers or take them away.
+    // Whatever else may give other numbers or take them away, and read the rows of events.
     if !matches!(record, Record::Event(_)) {
         target.names().forget();
+        target.put_deferred()?;
     }
     match record {
         Record::Husk(husk) => fold_husk(target, sequence, husk),

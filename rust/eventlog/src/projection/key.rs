@@ -83,6 +83,11 @@ impl Key {
     }
 
     fn text_within(mut self, text: &str, limit: usize) -> Self {
+        if text.len() <= limit && !text.as_bytes().contains(&0) {
+            self.0.extend_from_slice(text.as_bytes());
+            self.0.extend_from_slice(&[0, 0]);
+            return self;
+        }
         let mut escaped = escape(text);
         if escaped.len() > limit {
             escaped.truncate(limit - DIGEST);

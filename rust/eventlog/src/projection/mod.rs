@@ -5,7 +5,9 @@
 //! number from a counter, and reads facets alone. The same log gives the same rows.
 
 pub mod assets;
+mod carry;
 pub mod checks;
+mod deferred;
 mod deletion;
 pub mod documents;
 pub mod dynamic_partitions;
@@ -19,6 +21,7 @@ mod tables;
 mod target;
 pub mod times;
 
+pub use carry::Carry;
 pub use fold::fold;
 pub use names::Names;
 pub use tables::{FOLD_VERSION, TABLES, Table};

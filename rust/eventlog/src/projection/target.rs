@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Names, Table, key::Key, rows};
+use super::{Carry, Names, Table, key::Key, rows};
 use crate::error::{Error, Result};
 use crate::record::{Event, FrameError, Record, open_frame};
 use crate::sequence::Sequence;
@@ -24,29 +24,29 @@ pub struct Target<'a, 'e> {
     transaction: &'a mut WriteTransaction<'e>,
     trees: &'a [Tree],
     log: LogSource<'a>,
-    names: &'a mut Names,
+    carry: &'a mut Carry,
 }
 
 impl<'a, 'e> Target<'a, 'e> {
-    /// The set of `trees` in `transaction`. `names` are those of what this transaction folded into the
-    /// set before, or none.
-    pub fn new(
+    /// The set of `trees` in `transaction`. `carry` is what this transaction folded into the set
+    /// before left, or empty.
+    pub(super) fn new(
         transaction: &'a mut WriteTransaction<'e>,
         trees: &'a [Tree],
         log: LogSource<'a>,
-        names: &'a mut Names,
+        carry: &'a mut Carry,
     ) -> Self {
         Self {
             transaction,
             trees,
             log,
-            names,
+            carry,
         }
     }
 
     /// Names that the fold need not look up.
     pub fn names(&mut self) -> &mut Names {
-        self.names
+        &mut self.carry.names
     }
 
     fn tree(&self, table: Table) -> Tree {
@@ -109,6 +109,19 @@ impl<'a, 'e> Target<'a, 'e> {
     /// Inserts or replaces bytes.
     pub fn put(&mut self, table: Table, key: &Key, value: &[u8]) -> Result<()> {
         Ok(self.transaction.put(self.tree(table), key.bytes(), value)?)
+    }
+
+    /// Inserts bytes that no fold of an event reads, some time before the fold of any other record.
+    pub fn defer(&mut self, table: Table, key: &Key, value: &[u8]) -> Result<()> {
+        if !self.carry.deferred.push(table, key.bytes(), value) {
+            self.put_deferred()?;
+        }
+        Ok(())
+    }
+
+    /// Puts the rows that wait, for a fold that may read them.
+    pub(super) fn put_deferred(&mut self) -> Result<()> {
+        self.carry.deferred.put(self.transaction, self.trees)
     }
 
     /// Inserts or replaces a row.

@@ -7,8 +7,8 @@
 
 use super::Progress;
 use crate::error::{Error, Result};
-use crate::log::scan;
-use crate::projection::{FOLD_VERSION, LogSource, Names, TABLES, Table, Target, fold};
+use crate::log::{Frames, scan};
+use crate::projection::{Carry, FOLD_VERSION, LogSource, TABLES, Table, fold};
 use crate::query::{Reader, open_record};
 use crate::record::Record;
 use crate::sequence::Sequence;
@@ -16,7 +16,7 @@ use crate::store::maintenance::{COMPACTION, REBUILD, alone, shared};
 use crate::store::{Meta, Outcome, Rebuild, Store, Transaction};
 
 /// Records folded per commit: tens of milliseconds in which other writers wait.
-const RECORDS: usize = 10_000;
+const RECORDS: usize = 20_000;
 
 /// Rows removed per commit.
 const ROWS: usize = 20_000;
@@ -86,19 +86,20 @@ fn fold_chunk(transaction: &mut Transaction<'_>) -> Result<Outcome<(Sequence, Se
     let set = &transaction.trees().sets[usize::from(rebuild.target_set)];
     let head = Reader::new(transaction.view(), set, log).head()?;
     let mut at = Sequence::new(rebuild.next_sequence - 1);
-    let mut frames = Vec::with_capacity(RECORDS);
+    let mut frames = Frames::default();
     for row in scan(transaction.view(), log, at)?.take(RECORDS) {
         let (sequence, frame) = row?;
-        frames.push((sequence, frame.to_vec()));
+        frames.push(sequence, frame);
     }
     let writing = transaction.writing();
-    let mut names = Names::default();
-    let mut target = Target::new(writing, set, LogSource::Same(log), &mut names);
-    for (sequence, frame) in &frames {
-        let record: Record<'_> = open_record(*sequence, frame)?;
-        fold(&mut target, *sequence, &record)?;
-        at = *sequence;
+    let mut carry = Carry::default();
+    let mut target = carry.target(writing, set, LogSource::Same(log));
+    for (sequence, frame) in frames.iter() {
+        let record: Record<'_> = open_record(sequence, frame)?;
+        fold(&mut target, sequence, &record)?;
+        at = sequence;
     }
+    carry.finish(writing, set)?;
     let done = at >= head;
     let next = if done {
         Meta {

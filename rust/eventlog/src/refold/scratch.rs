@@ -5,7 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::error::{Error, Result};
-use crate::projection::{LogSource, Names, TABLES, Target};
+use crate::projection::{Carry, LogSource, TABLES, Target};
 use crate::query::Reader;
 use crate::store::lmdb::{Environment, EnvironmentOptions, Tree, View};
 
@@ -64,9 +64,9 @@ impl Scratch {
     ) -> Result<R> {
         let mut transaction = self.environment.write()?;
         let source = LogSource::Other(view, log);
-        let mut names = Names::default();
-        let mut target = Target::new(&mut transaction, &self.trees, source, &mut names);
-        let result = fold(&mut target)?;
+        let mut carry = Carry::default();
+        let result = fold(&mut carry.target(&mut transaction, &self.trees, source))?;
+        carry.finish(&mut transaction, &self.trees)?;
         transaction.commit()?;
         Ok(result)
     }

@@ -350,6 +350,21 @@ impl WriteTransaction<'_> {
         self.put_with(tree, key, value, 0)
     }
 
+    /// Inserts or replaces rows. One cursor goes along: where keys ascend, those that belong on one page
+    /// are not looked up from the root.
+    pub fn put_all<'r>(&mut self, tree: Tree, rows: impl Iterator<Item = Row<'r>>) -> Result<()> {
+        let cursor = self.view().cursor(tree)?;
+        for (key, value) in rows {
+            let (mut key, mut value) = (value_of(key), value_of(value));
+            // SAFETY: the transaction is live and the cursor its own; LMDB copies key and value during
+            // the call.
+            check("mdb_cursor_put", unsafe {
+                ffi::mdb_cursor_put(cursor.raw, &mut key, &mut value, 0)
+            })?;
+        }
+        Ok(())
+    }
+
     /// Inserts a row whose key is above every key of the tree.
     pub fn append(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<()> {
         self.put_with(tree, key, value, ffi::MDB_APPEND)

@@ -282,7 +282,7 @@ mod tests {
 
     use super::{Condition, TimeTree, count, times_of};
     use crate::projection::times::{TimeColumn, Times, set};
-    use crate::projection::{LogSource, Names, Target};
+    use crate::projection::{Carry, LogSource};
     use crate::query::Reader;
     use crate::record::Space;
     use crate::sequence::Sequence;
@@ -393,9 +393,10 @@ mod tests {
                 let trees = transaction.trees().clone();
                 let set_of = |space, id, times: Option<Times>| {
                     let (writing, log) = (transaction.writing(), LogSource::Same(trees.log));
-                    let mut names = Names::default();
-                    let mut target = Target::new(writing, &trees.sets[0], log, &mut names);
-                    set(&mut target, space, Sequence::new(id), times.as_ref())
+                    let mut carry = Carry::default();
+                    let mut target = carry.target(writing, &trees.sets[0], log);
+                    set(&mut target, space, Sequence::new(id), times.as_ref())?;
+                    carry.finish(writing, &trees.sets[0])
                 };
                 let (mut set_of, mut model) = (set_of, Model::new());
                 for _ in 0..dice.below(120) {

@@ -1,0 +1,45 @@
+//! Frames that were copied out of a snapshot, one after the other in one piece of memory.
+
+use std::ops::Range;
+
+use crate::sequence::Sequence;
+
+/// Frames and their sequences, in the order of the log.
+#[derive(Debug, Default)]
+pub struct Frames {
+    bytes: Vec<u8>,
+    places: Vec<(Sequence, Range<usize>)>,
+}
+
+impl Frames {
+    /// Adds a frame.
+    pub fn push(&mut self, sequence: Sequence, frame: &[u8]) {
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(frame);
+        self.places.push((sequence, begin..self.bytes.len()));
+    }
+
+    /// Bytes of all frames.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Number of frames.
+    pub fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The last frame.
+    pub fn last(&self) -> Option<(Sequence, &[u8])> {
+        let (sequence, place) = self.places.last()?;
+        Some((*sequence, &self.bytes[place.clone()]))
+    }
+
+    /// All frames, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (Sequence, &[u8])> {
+        let frame = |place: &Range<usize>| &self.bytes[place.clone()];
+        self.places
+            .iter()
+            .map(move |(sequence, place)| (*sequence, frame(place)))
+    }
+}
