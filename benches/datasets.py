@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benches import runs
-from benches.events import events_of_a_run
 from benches.filling import Run, fill
 from benches.filling_runs import fill_runs
 from benches.history import (
@@ -20,6 +19,7 @@ from benches.history import (
     Runs,
     materializations_of_many_partitions,
     template,
+    template_of_partitions,
 )
 from benches.names import CONSOLIDATED, OURS, POSTGRES, SQLITE
 from benches.peers import Places
@@ -73,7 +73,7 @@ class Datasets:
     def runs(self, size: str) -> Iterable[Run]:
         """The history of a size, run by run."""
         if size == PARTITIONS:
-            events = events_of_a_run(assets=1, lines=0)
+            events = template_of_partitions(self._templates)
             entries = list(materializations_of_many_partitions(events, MANY_PARTITIONS))
             return [entries[begin : begin + 100] for begin in range(0, len(entries), 100)]
         return [] if size == EMPTY else Runs(size, self._templates)
@@ -173,6 +173,7 @@ def main() -> None:
         server(directory / "postgres") as postgres,
         get_context("spawn").Pool(maxtasksperchild=1) as pool,
     ):
+        pool.apply(template_of_partitions, [directory / "templates"])
         pool.starmap(template, [(group, directory / "templates") for group in range(GROUPS)])
         for _ in pool.imap_unordered(
             Task.fill, [Task(directory, postgres.url, *task) for task in tasks]

@@ -14,13 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 
 import dagster as dg
-from benches.events import DAYS, as_run, asset, events_of, in_partition
+from benches.events import DAYS, as_run, asset, events_of, events_of_a_run, in_partition
 from dagster import EventLogEntry
 from dagster._serdes import deserialize_value, serialize_value
 
 SEED = 20260101
 #: Raised when a history or what is kept of it changes, so that no older one is used.
-FORMAT = 4
+FORMAT = 5
 
 BEGIN = 1_767_225_600.0  # 2026-01-01, when the first run starts
 GROUPS = 200
@@ -105,6 +105,15 @@ class Runs:
     def run_id(number: int) -> str:
         """The id of a run, by its number in the history of a million events."""
         return str(uuid.UUID(int=random.Random(f"{SEED}-id-{number}").getrandbits(128), version=4))
+
+
+def template_of_partitions(directory: Path) -> Sequence[EventLogEntry]:
+    """The events of a run of one asset; kept, since each run gives it another data version."""
+    path = directory / "partitions.json"
+    if not path.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        path.write_text(serialize_value(events_of_a_run(assets=1, lines=0)))
+    return deserialize_value(path.read_text(), list)
 
 
 def materializations_of_many_partitions(
