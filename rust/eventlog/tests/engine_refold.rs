@@ -271,6 +271,27 @@ fn a_rebuild_that_was_ended_is_taken_up_where_it_was() {
 }
 
 #[test]
+fn a_rebuild_of_large_records_has_few_of_them_in_memory() {
+    let log = new_log();
+    let large = "x".repeat(1 << 20);
+    for _ in 0..20 {
+        let mut draft = line("r1");
+        draft.step_key = Some(&large);
+        store(&log, &[draft]);
+    }
+    let mut reports = Vec::new();
+    let rebuilt = log.rebuild(&mut |phase, done, _| {
+        if phase == "refold" {
+            reports.push(done);
+        }
+        Ok(())
+    });
+    rebuilt.unwrap();
+    assert_eq!(reports, [16, 20]);
+    assert_sound(&log);
+}
+
+#[test]
 fn a_rebuild_folds_the_last_record_too() {
     let log = new_log();
     let drafts: Vec<_> = (0..20_001).map(|_| line("r1")).collect();

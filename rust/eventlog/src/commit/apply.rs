@@ -1,7 +1,7 @@
 //! Applies a command inside the write transaction.
 //!
 //! Deciding is over before the first put. Records are appended and folded in order, so that each
-//! fold sees what the records before it left. An error aborts the transaction: nothing is stored.
+//! fold sees what it reads of those before it; the other rows are put after the last. An error aborts the transaction: nothing is stored.
 
 use super::redo;
 use crate::command::{Command, Decided, Decision, Reply, decide};
@@ -103,7 +103,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<Record<'_>> {
 }
 
 /// Appends one record, whose payload says `record`, and folds it into the live projections. `carry`
-/// is what the records of the transaction so far left.
+/// is what the command's records so far left.
 pub(super) fn append(
     transaction: &mut Transaction<'_>,
     carry: &mut Carry,

@@ -18,10 +18,6 @@ use crate::sequence::Sequence;
 use crate::store::maintenance::{COMPACTION, shared};
 use crate::store::{Draft, Forked, Meta, Snapshot, Store};
 
-/// Records of a batch, which is one snapshot of the source and one commit of the copy.
-const RECORDS: usize = 20_000;
-/// Bytes of a batch, but for one record.
-const BYTES: usize = 16 << 20;
 /// Batches that wait to be folded.
 const WAITING: usize = 2;
 
@@ -157,10 +153,11 @@ fn read(store: &Store, to: Sequence, batches: &SyncSender<Result<Frames>>) {
     }
 }
 
+/// The next frames, which are one commit of the copy.
 fn read_batch(snapshot: &Snapshot<'_>, after: Sequence, to: Sequence) -> Result<Frames> {
     let mut batch = Frames::default();
     let mut at = after;
-    for row in scan(snapshot.view(), snapshot.trees().log, after)?.take(RECORDS) {
+    for row in scan(snapshot.view(), snapshot.trees().log, after)? {
         let (sequence, frame) = row?;
         if sequence.get() > at.next().get() {
             refuse_gap(at.next(), sequence, frame)?;
@@ -177,7 +174,7 @@ fn read_batch(snapshot: &Snapshot<'_>, after: Sequence, to: Sequence) -> Result<
         open_frame(frame).map_err(|error| damaged(sequence, error.to_string()))?;
         batch.push(sequence, frame);
         at = sequence;
-        if at == to || batch.bytes() >= BYTES {
+        if at == to || batch.is_full() {
             break;
         }
     }

@@ -4,6 +4,11 @@ use std::ops::Range;
 
 use crate::sequence::Sequence;
 
+/// Frames that are copied out at once.
+const FRAMES: usize = 20_000;
+/// Their bytes, but for one frame.
+const BYTES: usize = 16 << 20;
+
 /// Frames and their sequences, in the order of the log.
 #[derive(Debug, Default)]
 pub struct Frames {
@@ -19,9 +24,9 @@ impl Frames {
         self.places.push((sequence, begin..self.bytes.len()));
     }
 
-    /// Bytes of all frames.
-    pub fn bytes(&self) -> usize {
-        self.bytes.len()
+    /// Whether these are as many as are to be in memory, or worked on in one commit.
+    pub fn is_full(&self) -> bool {
+        self.places.len() >= FRAMES || self.bytes.len() >= BYTES
     }
 
     /// Number of frames.

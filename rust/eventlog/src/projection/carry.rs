@@ -1,13 +1,14 @@
-//! What the fold of one record leaves to the next, for the length of a write transaction.
+//! What the fold of one record leaves to the next, for the records of a command or of a step of a refold.
+//!
+//! All are folded in one write transaction. It ends with [`Carry::finish`], or is aborted.
 
 use super::deferred::Deferred;
 use super::{LogSource, Names, Target};
 use crate::error::Result;
 use crate::store::lmdb::{Tree, WriteTransaction};
 
-/// Names that the records of a transaction have looked up, and rows that are in no tree yet.
+/// Names that the records so far have looked up, and rows that are in no tree yet.
 #[derive(Debug, Default)]
-#[must_use = "rows that wait are lost without finish"]
 pub struct Carry {
     pub(super) names: Names,
     pub(super) deferred: Deferred,

@@ -1,16 +1,14 @@
-//! Rows that wait to be put in the order of their keys, along one cursor a tree.
+//! Rows that wait to be put in about the order of their keys, along one cursor a tree.
 //!
 //! Most rows of an event are inserted and read by nothing that later events fold: those by run, by
 //! type, by asset. Records in the order of the log scatter them over their trees, each looked up from
 //! the root; sorted, most stand on the page of the one before.
 
-use std::cmp::Ordering;
-
 use super::Table;
 use crate::error::Result;
 use crate::store::lmdb::{Tree, WriteTransaction};
 
-/// Bytes that wait at most, but for one row.
+/// Bytes of keys and values that wait at most, but for one row.
 const BYTES: usize = 4 << 20;
 
 /// Rows that are in no tree yet.
@@ -24,7 +22,7 @@ pub struct Deferred {
 #[derive(Debug, Clone, Copy)]
 struct Row {
     table: Table,
-    /// The first bytes of the key, zeros where it is shorter: they tell most rows apart.
+    /// The first bytes of the key, zeros where it is shorter.
     prefix: u128,
     begin: usize,
     key: usize,
@@ -38,14 +36,6 @@ impl Row {
 
     fn value<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
         &bytes[self.begin + self.key..self.begin + self.key + self.value]
-    }
-
-    /// By table and key; of one key, the row that came first.
-    fn compare(&self, other: &Self, bytes: &[u8]) -> Ordering {
-        (self.table as u8, self.prefix)
-            .cmp(&(other.table as u8, other.prefix))
-            .then_with(|| self.key(bytes).cmp(other.key(bytes)))
-            .then_with(|| self.begin.cmp(&other.begin))
     }
 }
 
@@ -69,8 +59,10 @@ impl Deferred {
 
     /// Puts what waits into the trees of a set. O(rows log rows).
     pub fn put(&mut self, writing: &mut WriteTransaction<'_>, trees: &[Tree]) -> Result<()> {
+        // Of one prefix as they came: sequences, which end most keys, ascend then as well.
+        self.rows
+            .sort_unstable_by_key(|row| (row.table as u8, row.prefix, row.begin));
         let bytes = &self.bytes;
-        self.rows.sort_unstable_by(|a, b| a.compare(b, bytes));
         for rows in self.rows.chunk_by(|a, b| a.table == b.table) {
             let tree = trees[rows[0].table as usize];
             let rows = rows.iter().map(|row| (row.key(bytes), row.value(bytes)));
@@ -88,7 +80,11 @@ mod tests {
     use crate::projection::TABLES;
     use crate::store::lmdb::{Environment, EnvironmentOptions};
 
-    fn sets(directory: &std::path::Path) -> (Environment, [Vec<Tree>; 2]) {
+    const USED: [Table; 3] = [Table::RunEvents, Table::AssetEvents, Table::TypeEvents];
+
+    /// Gives a test a transaction, and two empty sets.
+    fn with_sets(test: impl FnOnce(&mut WriteTransaction<'_>, [Vec<Tree>; 2])) {
+        let directory = tempfile::tempdir().unwrap();
         let options = EnvironmentOptions {
             map_size: 1 << 30,
             max_readers: 8,
@@ -97,80 +93,74 @@ mod tests {
             read_only: false,
             no_lock: true,
         };
-        let environment = Environment::open(directory, &options).unwrap();
+        let environment = Environment::open(directory.path(), &options).unwrap();
         let mut writing = environment.write().unwrap();
         let sets = ["a", "b"].map(|set| {
             let tree = |table| writing.create_tree(&format!("{set}.{table}")).unwrap();
             TABLES.iter().copied().map(tree).collect()
         });
-        writing.commit().unwrap();
-        (environment, sets)
+        test(&mut writing, sets);
     }
 
     #[test]
     fn rows_that_waited_are_those_of_puts_in_their_order() {
-        let directory = tempfile::tempdir().unwrap();
-        let (environment, [deferred_set, put_set]) = sets(directory.path());
-        let mut writing = environment.write().unwrap();
-        let mut deferred = Deferred::default();
-        let mut state = 7919_u64;
-        let mut below = |bound: u64| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % bound
-        };
-        for number in 0..6_000_u32 {
-            let table =
-                [Table::RunEvents, Table::AssetEvents, Table::TypeEvents][number as usize % 3];
-            // Few keys, so that some come twice; shorter and longer than what is compared as a number,
-            // and equal in it; one is another with a zero behind it.
-            let mut key = vec![b'k'; 1 + below(20) as usize];
-            key.extend_from_slice(&below(300).to_be_bytes()[6..]);
-            key.resize(key.len() + below(2) as usize, 0);
-            let value = vec![number as u8; below(30) as usize];
-            writing.put(put_set[table as usize], &key, &value).unwrap();
-            assert!(deferred.push(table, &key, &value));
-            if number % 1_000 == 999 {
-                deferred.put(&mut writing, &deferred_set).unwrap();
-            }
-        }
-        for table in Table::ALL {
-            let rows = |set: &[Tree]| {
-                let rows = writing.view().range(set[table as usize], &[], &[]).unwrap();
-                rows.map(|row| row.unwrap()).collect::<Vec<_>>()
+        with_sets(|writing, [deferred_set, put_set]| {
+            let mut deferred = Deferred::default();
+            let mut state = 7919_u64;
+            let mut below = |bound: u64| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state % bound
             };
-            let found = rows(&deferred_set);
-            assert_eq!(found, rows(&put_set), "{}", table.name());
-            let is_used =
-                [Table::RunEvents, Table::AssetEvents, Table::TypeEvents].contains(&table);
-            assert_eq!(found.len() > 500, is_used);
-        }
+            let mut again = 0;
+            for number in 0..40_000_u32 {
+                let table = USED[number as usize % 3];
+                // Shorter and longer than what is compared as a number, and equal in it; some come
+                // twice, and some are others with a zero behind them.
+                let mut key = vec![b'k'; 1 + below(20) as usize];
+                key.extend_from_slice(&below(3_000).to_be_bytes()[6..]);
+                key.resize(key.len() + below(2) as usize, 0);
+                let value = vec![number as u8; below(30) as usize];
+                let tree = put_set[table as usize];
+                again += usize::from(writing.view().get(tree, &key).unwrap().is_some());
+                writing.put(tree, &key, &value).unwrap();
+                assert!(deferred.push(table, &key, &value));
+                if number % 8_000 == 7_999 {
+                    deferred.put(writing, &deferred_set).unwrap();
+                }
+            }
+            assert!(again > 1_000);
+            for table in Table::ALL {
+                let [deferred_tree, put_tree] =
+                    [&deferred_set, &put_set].map(|set| set[table as usize]);
+                let rows = |tree: Tree| {
+                    let rows = writing.view().range(tree, &[], &[]).unwrap();
+                    rows.map(|row| row.unwrap()).collect::<Vec<_>>()
+                };
+                assert_eq!(rows(deferred_tree), rows(put_tree), "{}", table.name());
+                let depth = writing.view().stat(deferred_tree).unwrap().depth;
+                assert_eq!(depth, if USED.contains(&table) { 3 } else { 0 });
+            }
+        });
     }
 
     #[test]
     fn it_says_when_enough_waits() {
-        let directory = tempfile::tempdir().unwrap();
-        let (environment, [set, _]) = sets(directory.path());
-        let mut writing = environment.write().unwrap();
-        let mut deferred = Deferred::default();
-        let large = vec![1; BYTES / 4];
-        let pushed = |deferred: &mut Deferred| {
-            (0..4_u32)
-                .map(|key| deferred.push(Table::Runs, &key.to_be_bytes(), &large))
-                .collect()
-        };
-        let first: Vec<bool> = pushed(&mut deferred);
-        assert_eq!(first, [true, true, true, false]);
-        deferred.put(&mut writing, &set).unwrap();
-        assert_eq!(pushed(&mut deferred), first);
-        assert_eq!(
-            writing
-                .view()
-                .stat(set[Table::Runs as usize])
-                .unwrap()
-                .entries,
-            4
-        );
+        with_sets(|writing, [set, _]| {
+            let mut deferred = Deferred::default();
+            let large = vec![1; BYTES / 4];
+            let pushed = |deferred: &mut Deferred| {
+                (0..4_u32)
+                    .map(|key| deferred.push(Table::Runs, &key.to_be_bytes(), &large))
+                    .collect()
+            };
+            let first: Vec<bool> = pushed(&mut deferred);
+            assert_eq!(first, [true, true, true, false]);
+            deferred.put(writing, &set).unwrap();
+            assert_eq!(pushed(&mut deferred), first);
+            let put = writing.view().stat(set[Table::Runs as usize]).unwrap();
+            assert_eq!(put.entries, 4);
+        });
     }
 }

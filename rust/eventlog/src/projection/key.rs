@@ -83,6 +83,7 @@ impl Key {
     }
 
     fn text_within(mut self, text: &str, limit: usize) -> Self {
+        // Most texts are short and need no escape: these are not copied twice.
         if text.len() <= limit && !text.as_bytes().contains(&0) {
             self.0.extend_from_slice(text.as_bytes());
             self.0.extend_from_slice(&[0, 0]);

@@ -23,6 +23,6 @@ pub mod times;
 
 pub use carry::Carry;
 pub use fold::fold;
-pub use names::Names;
+use names::Names;
 pub use tables::{FOLD_VERSION, TABLES, Table};
 pub use target::{LogSource, Target};

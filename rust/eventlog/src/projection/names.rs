@@ -1,4 +1,4 @@
-//! The numbers of runs and assets that the records of a transaction have named.
+//! The numbers of runs and assets that the records of a command, or of a step of a refold, have named.
 //!
 //! Records of a batch name few runs and assets again and again; each is looked up once. Only the fold of
 //! events keeps them, and the fold of any other record forgets them all.

@@ -18,7 +18,7 @@ pub enum LogSource<'a> {
     Other(View<'a>, Tree),
 }
 
-/// A projection set being folded into.
+/// A projection set being folded into. Reads do not see the rows that wait since [`Target::defer`].
 #[derive(Debug)]
 pub struct Target<'a, 'e> {
     transaction: &'a mut WriteTransaction<'e>,
@@ -111,7 +111,8 @@ impl<'a, 'e> Target<'a, 'e> {
         Ok(self.transaction.put(self.tree(table), key.bytes(), value)?)
     }
 
-    /// Inserts bytes that no fold of an event reads, some time before the fold of any other record.
+    /// Inserts bytes that no fold of an event reads, at the latest before a record that is no event is folded,
+    /// or at the end.
     pub fn defer(&mut self, table: Table, key: &Key, value: &[u8]) -> Result<()> {
         if !self.carry.deferred.push(table, key.bytes(), value) {
             self.put_deferred()?;

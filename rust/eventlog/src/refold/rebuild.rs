@@ -15,9 +15,6 @@ use crate::sequence::Sequence;
 use crate::store::maintenance::{COMPACTION, REBUILD, alone, shared};
 use crate::store::{Meta, Outcome, Rebuild, Store, Transaction};
 
-/// Records folded per commit: tens of milliseconds in which other writers wait.
-const RECORDS: usize = 20_000;
-
 /// Rows removed per commit.
 const ROWS: usize = 20_000;
 
@@ -87,9 +84,12 @@ fn fold_chunk(transaction: &mut Transaction<'_>) -> Result<Outcome<(Sequence, Se
     let head = Reader::new(transaction.view(), set, log).head()?;
     let mut at = Sequence::new(rebuild.next_sequence - 1);
     let mut frames = Frames::default();
-    for row in scan(transaction.view(), log, at)?.take(RECORDS) {
+    for row in scan(transaction.view(), log, at)? {
         let (sequence, frame) = row?;
         frames.push(sequence, frame);
+        if frames.is_full() {
+            break;
+        }
     }
     let writing = transaction.writing();
     let mut carry = Carry::default();
