@@ -12,6 +12,8 @@ from benches.names import CONSOLIDATED, OURS, POSTGRES, SQLITE
 from benches.processes import Writers
 from dagster._serdes import ConfigurableClassData
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 PROCESSES = 16
 CLASSES = {
     OURS: ("dagster_lmdb", "LmdbEventLogStorage"),

@@ -19,6 +19,8 @@ from dagster._core.utils import make_new_run_id
 
 from dagster_lmdb._core import ShapeTable
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 GOALS = {
     "log line": [faster(BARE, 0.8), faster(SQLITE, 10), faster(POSTGRES, 4)],
     "step event": [],

@@ -16,6 +16,8 @@ from benches.whole_runs import NOTHING, defs, instance_on, stores_nothing
 from dagster import DagsterInstance, execute_job
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 #: Ours, and what a run takes beyond one with a storage that stores nothing.
 IN_PROCESS: dict[str, list[Goal]] = {
     "hundred_ops": [

@@ -113,6 +113,12 @@ def datasets() -> Iterator[Datasets]:
         yield datasets
 
 
+@pytest.fixture
+def settled(datasets: Datasets) -> None:
+    """For rows that write: what the turn before left to write is not flushed with theirs."""
+    datasets.places.settle()
+
+
 class Storages:
     """Event logs with histories, each opened once.
 

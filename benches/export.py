@@ -126,10 +126,11 @@ def peers_every_column(_: str, path: str) -> int:
     count, columns = 0, schema()
     for rows in rows_of_peer(path, "id, event"):
         entries = [(row[0], deserialize_value(row[1], EventLogEntry)) for row in rows]
+        texts = (row[1] for row in rows)  # as they are stored; nothing is serialized again
         table = [
             # Arrow's maps are lists of pairs in Python.
             {key: list(each.items()) if key in MAPS and each else each for key, each in row.items()}
-            for row in oracle.events(entries)
+            for row in oracle.events(entries, lambda _, texts=texts: next(texts))
         ]
         count += pa.Table.from_pylist(table, schema=columns).num_rows
     return count

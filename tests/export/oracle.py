@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
@@ -20,7 +20,10 @@ Row = dict[str, Any]
 DIMENSION = "dagster/partition/"
 
 
-def events(entries: Iterable[tuple[int, EventLogEntry]]) -> Iterator[Row]:
+def events(
+    entries: Iterable[tuple[int, EventLogEntry]],
+    text: Callable[[EventLogEntry], str] = serialize_value,
+) -> Iterator[Row]:
     for sequence, entry in entries:
         event = entry.dagster_event
         data = event.event_specific_data if event else None
@@ -59,7 +62,7 @@ def events(entries: Iterable[tuple[int, EventLogEntry]]) -> Iterator[Row]:
             "tags": {clean(key): clean(value) for key, value in tags.items()} or None,
             "metadata": metadata(about),
             "duration": None if duration is None else duration / 1000,
-            "event": serialize_value(entry),
+            "event": text(entry),
         }
 
 

@@ -10,6 +10,8 @@ use crate::store::lmdb::{Tree, WriteTransaction};
 
 /// Bytes of keys and values that wait at most, but for one row.
 const BYTES: usize = 4 << 20;
+/// From so many rows on, opening a cursor costs less than it saves: an event alone has fewer in a tree.
+const FEW: usize = 5;
 
 /// Rows that are in no tree yet.
 #[derive(Debug, Default)]
@@ -65,8 +67,14 @@ impl Deferred {
         let bytes = &self.bytes;
         for rows in self.rows.chunk_by(|a, b| a.table == b.table) {
             let tree = trees[rows[0].table as usize];
-            let rows = rows.iter().map(|row| (row.key(bytes), row.value(bytes)));
-            writing.put_all(tree, rows)?;
+            if rows.len() < FEW {
+                for row in rows {
+                    writing.put(tree, row.key(bytes), row.value(bytes))?;
+                }
+            } else {
+                let rows = rows.iter().map(|row| (row.key(bytes), row.value(bytes)));
+                writing.put_all(tree, rows)?;
+            }
         }
         self.rows.clear();
         self.bytes.clear();
