@@ -4,7 +4,7 @@ Usage: python -m benches.fork [--records 500000] [--turns 3]
 
 Fills a store with the events of a real run, each run's at times of its own, then takes turns at
 the three. A fork reads, checks, appends and folds every record and flushes once; a rebuild folds
-them beside writers, in small commits that are flushed; the copy is what the disk allows. CPU
+them beside writers, in commits as large that are flushed; the copy is what the disk allows. CPU
 seconds are those of all threads, and count where others keep the processors busy.
 """
 

@@ -1,6 +1,6 @@
 //! Rebuilding: the other projection set filled beside live writers, then made the live one.
 //!
-//! The set that is not live is emptied and filled in small commits; each leaves its progress in the
+//! The set that is not live is emptied and filled in many commits; each leaves its progress in the
 //! meta row, so that a rebuild that died is taken up where it was. The commit that reaches the head
 //! switches, and the old set is emptied in small commits after it; so are tables of either set that
 //! only another fold had, which then go.
@@ -71,7 +71,8 @@ fn begin(store: &Store, progress: Progress<'_>) -> Result<()> {
     })
 }
 
-/// Folds the next records; switches where they reach the head.
+/// Folds the next records, for a tenth of a second or so, in which other writers wait; switches where they
+/// reach the head.
 fn fold_chunk(transaction: &mut Transaction<'_>) -> Result<Outcome<(Sequence, Sequence, bool)>> {
     let meta = transaction.meta().clone();
     let Some(rebuild) = meta.rebuild.clone() else {
